@@ -1,0 +1,57 @@
+# `make demo` shows what Bitacora is for; `make test` runs every check. Both work on a fresh machine with a Rust
+# toolchain, say what they install before they do, and build RocksDB once per machine (see .ci/rocksdb).
+# The build folder is cargo's; set CARGO_TARGET_DIR for another.
+
+CARGO ?= cargo
+# What is given to the demo, such as `make demo DEMO_ARGS="--payments 500 --kills 2"`.
+DEMO_ARGS ?=
+# What is given to the benches, such as `make bench BENCH_ARGS="--bench append"`.
+BENCH_ARGS ?=
+
+# Everything but the feature lists of a package, so that one build serves lints, docs and tests.
+FEATURES := cli,simulation
+
+# Makes a fresh machine ready; the line that follows finds RocksDB's library made.
+ROCKSDB = folder=$$(.ci/rocksdb) && export ROCKSDB_LIB_DIR="$$folder" ROCKSDB_STATIC=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint doc fmt prerequisites
+
+help:
+	@printf '%s\n' \
+	    'make demo   a till'"'"'s day, killed again and again, and the proof that nothing is lost' \
+	    'make test   formatting, lints, documentation and all tests' \
+	    'make lint   formatting and lints' \
+	    'make doc    documentation, with its warnings as errors' \
+	    'make bench  benchmarks' \
+	    'make fmt    format the sources'
+
+prerequisites:
+	@.ci/prerequisites
+
+demo: prerequisites
+	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- demo $(DEMO_ARGS)
+
+# The runner's own summary comes last.
+test: lint doc
+	@$(ROCKSDB) && $(CARGO) test --locked --features $(FEATURES) --doc
+	@$(ROCKSDB) && if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --locked --features $(FEATURES); \
+	else \
+	    $(CARGO) test --locked --features $(FEATURES) --lib --bins --tests --examples; \
+	fi
+
+lint: prerequisites
+	@.ci/prerequisites fmt clippy
+	$(CARGO) fmt --check
+	@$(ROCKSDB) && $(CARGO) clippy --locked --all-targets --features $(FEATURES) -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+doc: prerequisites
+	@$(ROCKSDB) && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --features $(FEATURES)
+
+bench: prerequisites
+	@$(ROCKSDB) && $(CARGO) bench --locked --features $(FEATURES) $(BENCH_ARGS)
+
+fmt:
+	$(CARGO) fmt

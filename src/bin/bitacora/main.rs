@@ -1,0 +1,46 @@
+//! The command `bitacora`: look into a store, write to it, verify it, and work through a till's day.
+//!
+//! A verb gets its arguments and an [`output::Output`], and answers with an exit code or a [`exit::Failure`]. What is
+//! asked for goes to standard output and nothing else does; errors and progress go to standard error.
+
+mod args;
+mod demo;
+mod exit;
+mod output;
+mod render;
+mod till;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Verb};
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let Arguments { json, verb } = Arguments::parse();
+    exit::conclude(match &verb {
+        Verb::Append(args) => printing(json, |output| verbs::append::run(args, output)),
+        Verb::Events(args) => printing(json, |output| verbs::events::run(args, output)),
+        Verb::Streams(args) => printing(json, |output| verbs::streams::run(args, output)),
+        Verb::Info(args) => printing(json, |output| verbs::info::run(args, output)),
+        Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
+        Verb::Wallet(args) => printing(json, |output| verbs::wallet::run(args, output)),
+        Verb::Payment(args) => printing(json, |output| verbs::payment::run(args, output)),
+        Verb::Recover(args) => printing(json, |output| verbs::recover::run(args, output)),
+        // These two print from several threads, so standard output is not held for them.
+        Verb::Till(args) => till::run(args, json).map_err(Failure::from),
+        Verb::Demo(args) => demo::run(args, json).map_err(Failure::from),
+    })
+}
+
+/// Holds standard output for a verb, and hands over what is left of it at the end. What stands before a failure is kept,
+/// so it is shown before the failure is.
+fn printing(json: bool, verb: impl FnOnce(&mut Output) -> Outcome) -> Outcome {
+    let mut output = Output::new(json);
+    let outcome = verb(&mut output);
+    let flushed = output.flush();
+    outcome.and_then(|code| flushed.map(|()| code))
+}

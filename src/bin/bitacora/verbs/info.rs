@@ -1,0 +1,56 @@
+//! `bitacora info`: what a store is and holds.
+
+use serde::Serialize;
+
+use super::store_report::StoreReport;
+use crate::args::StoreArgs;
+use crate::exit::{FINE, Outcome};
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    store_id: String,
+    format: u16,
+    first_sequence: u64,
+    last_sequence: u64,
+    durable_sequence: u64,
+    segments: u64,
+    bytes: u64,
+    index_bytes: u64,
+    streams: u64,
+    /// What the last open to write found and did.
+    last_recovery: Option<StoreReport<'a>>,
+}
+
+pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
+    let info = super::open_to_read(&args.dir)?.info()?;
+    let document = Document {
+        store_id: info.store_id.to_string(),
+        format: info.format_version,
+        first_sequence: info.first_sequence.get(),
+        last_sequence: info.last_sequence.get(),
+        durable_sequence: info.durable_sequence.get(),
+        segments: info.segments,
+        bytes: info.log_bytes,
+        index_bytes: info.index_bytes,
+        streams: info.streams,
+        last_recovery: info.last_recovery.as_ref().map(StoreReport::new),
+    };
+    if output.is_json() {
+        output.json(&document)?;
+        return Ok(FINE);
+    }
+    output.facts(&[
+        ("store_id", document.store_id),
+        ("format", document.format.to_string()),
+        ("first_sequence", document.first_sequence.to_string()),
+        ("last_sequence", document.last_sequence.to_string()),
+        ("durable_sequence", document.durable_sequence.to_string()),
+        ("segments", document.segments.to_string()),
+        ("bytes", document.bytes.to_string()),
+        ("index_bytes", document.index_bytes.to_string()),
+        ("streams", document.streams.to_string()),
+        ("last_recovery", document.last_recovery.as_ref().map_or_else(String::new, StoreReport::line)),
+    ])?;
+    Ok(FINE)
+}

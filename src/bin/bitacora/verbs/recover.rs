@@ -1,0 +1,152 @@
+//! `bitacora recover`: bring wallets and payments back to ready, or only compare both ways to.
+
+use std::sync::Arc;
+
+use bitacora::aggregate::Repository;
+use bitacora::money::Money;
+use bitacora::payment::{GatewayAnswer, GatewayOutcome, Orchestrator, OrchestratorOptions, PaymentGateway};
+use bitacora::service::{self, CheckReport, Finding, RecoveryService, ServiceReport, Strategy, Trigger};
+use bitacora::snapshot::SnapshotPolicy;
+use bitacora::wallet::Wallet;
+use bitacora::{Options, Store};
+use serde::Serialize;
+
+use super::store_report::StoreReport;
+use crate::args::RecoverArgs;
+use crate::exit::{FINE, Failure, NO, Outcome};
+use crate::output::Output;
+use crate::render::word;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    ok: bool,
+    store: &'a StoreReport<'a>,
+    services: &'a ServiceReport,
+}
+
+#[derive(Serialize)]
+struct CheckDocument<'a> {
+    ok: bool,
+    last_event_sequence: u64,
+    wallets: u64,
+    wallets_from_snapshot: u64,
+    payments: u64,
+    payments_open: u64,
+    events_replayed: u64,
+    findings: &'a [Finding],
+    elapsed_ms: u64,
+}
+
+/// A gateway that nobody can reach: a recovery decides what is to be done, and carries out nothing outside.
+struct Unreachable;
+
+impl PaymentGateway for Unreachable {
+    fn authorise(&self, _key: &str, _amount: Money, _reference: &str) -> GatewayAnswer {
+        GatewayAnswer::Unknown
+    }
+
+    fn capture(&self, _key: &str, _authorise_key: &str, _amount: Money) -> GatewayAnswer {
+        GatewayAnswer::Unknown
+    }
+
+    fn void(&self, _key: &str, _authorise_key: &str) -> GatewayAnswer {
+        GatewayAnswer::Unknown
+    }
+
+    fn refund(&self, _key: &str, _capture_key: &str, _amount: Money) -> GatewayAnswer {
+        GatewayAnswer::Unknown
+    }
+
+    fn query(&self, _key: &str) -> GatewayOutcome {
+        GatewayOutcome::Unknown
+    }
+}
+
+pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
+    if args.check {
+        let report = service::check(&super::open_to_read(&args.dir)?)?;
+        print_check(&report, output)?;
+        return Ok(if report.is_ok { FINE } else { NO });
+    }
+    let strategy = if args.full { Strategy::Full } else { Strategy::Incremental };
+    // A recovery puts what is there in order; it begins nothing, a store the least.
+    drop(super::open_to_read(&args.dir)?);
+    let store = Store::open(&args.dir, Options::new()).map_err(|error| Failure::opening(&error))?;
+    let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::default());
+    let orchestrator = Orchestrator::new(wallets.clone(), Arc::new(Unreachable), OrchestratorOptions::default())?;
+    let report = RecoveryService::new(wallets, orchestrator).recover(Trigger::Open, strategy)?;
+    let ok = report.is_ready && report.findings.is_empty();
+    let store_report = StoreReport::new(store.recovery_report());
+    if output.is_json() {
+        output.json(&Document { ok, store: &store_report, services: &report })?;
+    } else {
+        print(ok, &store_report, &report, output)?;
+    }
+    store.close()?;
+    Ok(if ok { FINE } else { NO })
+}
+
+fn print(ok: bool, store: &StoreReport<'_>, report: &ServiceReport, output: &mut Output) -> Result<(), Failure> {
+    output.facts(&[
+        ("ok", ok.to_string()),
+        ("ready", report.is_ready.to_string()),
+        ("recovery_id", report.recovery_id.clone()),
+        ("strategy", word(&report.strategy)),
+        ("store", store.line()),
+        ("wallets", report.wallets.restored.to_string()),
+        ("from_snapshot", report.wallets.from_snapshot.to_string()),
+        ("events_replayed", report.wallets.events_replayed.to_string()),
+        ("last_event_sequence", report.last_event_sequence.to_string()),
+        ("elapsed_ms", report.elapsed_ms.to_string()),
+    ])?;
+    let phases = report.phases.iter().map(|phase| {
+        let elapsed_ms = phase.elapsed_ms.to_string();
+        Ok(vec![word(&phase.phase), phase.count.to_string(), elapsed_ms])
+    });
+    output.rows(&["phase", "count", "ms"], phases)?;
+    if !report.sagas.is_empty() {
+        let sagas = report.sagas.iter().map(|saga| Ok(vec![saga.saga_id.clone(), word(&saga.decision)]));
+        output.rows(&["payment", "decision"], sagas)?;
+    }
+    print_findings(&report.findings, output)
+}
+
+fn print_check(report: &CheckReport, output: &mut Output) -> Result<(), Failure> {
+    let document = CheckDocument {
+        ok: report.is_ok,
+        last_event_sequence: report.last_event_sequence.get(),
+        wallets: report.wallets,
+        wallets_from_snapshot: report.wallets_from_snapshot,
+        payments: report.payments,
+        payments_open: report.payments_open,
+        events_replayed: report.events_replayed,
+        findings: &report.findings,
+        elapsed_ms: report.elapsed_ms,
+    };
+    if output.is_json() {
+        return output.json(&document);
+    }
+    output.facts(&[
+        ("ok", document.ok.to_string()),
+        ("last_event_sequence", document.last_event_sequence.to_string()),
+        ("wallets", document.wallets.to_string()),
+        ("wallets_from_snapshot", document.wallets_from_snapshot.to_string()),
+        ("payments", document.payments.to_string()),
+        ("payments_open", document.payments_open.to_string()),
+        ("events_replayed", document.events_replayed.to_string()),
+        ("findings", document.findings.len().to_string()),
+        ("elapsed_ms", document.elapsed_ms.to_string()),
+    ])?;
+    print_findings(document.findings, output)
+}
+
+fn print_findings(findings: &[Finding], output: &mut Output) -> Result<(), Failure> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let rows = findings.iter().map(|finding| {
+        let quarantined = finding.is_quarantined.to_string();
+        Ok(vec![finding.stream.clone(), word(&finding.kind), quarantined, finding.detail.clone()])
+    });
+    output.rows(&["stream", "kind", "quarantined", "detail"], rows)
+}

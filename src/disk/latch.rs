@@ -1,0 +1,297 @@
+//! One latch in front of the device: after the first failed write or sync nothing more is written.
+//!
+//! After such a failure nobody knows what the disk holds, and every further write would build on that. The latch is
+//! tripped before the error is returned, so that whoever hears of the failure, and whoever is woken because of it,
+//! finds it tripped. A call that had passed the latch when it was tripped may still run to its end.
+//!
+//! A failed allocation, a failed read and an interrupted write leave nothing in doubt and do not trip it; nor does a
+//! short write, which the caller continues. An interrupted sync is a failed sync.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord};
+use crate::sync::{AtomicBool, Ordering};
+
+/// The latch; clones are the same one. It is never released: the store is opened again with a new one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latch {
+    tripped: Arc<AtomicBool>,
+}
+
+impl Latch {
+    /// Refuses all writing from here on.
+    pub(crate) fn trip(&self) {
+        self.tripped.store(true, Ordering::Release);
+    }
+
+    /// Whether writing is refused.
+    pub(crate) fn is_tripped(&self) -> bool {
+        self.tripped.load(Ordering::Acquire)
+    }
+
+    /// The same file behind this latch.
+    pub(crate) fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(LatchedFile { file, latch: self.clone() })
+    }
+
+    /// The same file system behind this latch, with every file that is opened through it.
+    pub(crate) fn wrap_disk(&self, disk: Arc<dyn Disk>) -> Arc<dyn Disk> {
+        Arc::new(LatchedDisk { disk, latch: self.clone() })
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_tripped() {
+            return Err(io::Error::other("refused, because an earlier write or sync failed"));
+        }
+        Ok(())
+    }
+
+    /// Trips where the call failed, before anybody hears of it.
+    fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err() {
+            self.trip();
+        }
+        result
+    }
+}
+
+#[derive(Debug)]
+struct LatchedFile {
+    file: Arc<dyn DiskFile>,
+    latch: Latch,
+}
+
+impl DiskFile for LatchedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.latch.check()?;
+        match self.file.write_at(parts, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            // A device that takes nothing would never be done with it.
+            Ok(0) if parts.iter().any(|part| !part.is_empty()) => {
+                self.latch.watch(Err(io::ErrorKind::WriteZero.into()))
+            }
+            result => self.latch.watch(result),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.latch.check()?;
+        self.latch.watch(self.file.sync_data())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        self.latch.check()?;
+        self.file.allocate(length)
+    }
+
+    fn map(&self) -> io::Result<Mapping> {
+        self.file.map()
+    }
+
+    fn share_word(&self, offset: u64) -> io::Result<Box<dyn SharedWord>> {
+        self.file.share_word(offset)
+    }
+}
+
+#[derive(Debug)]
+struct LatchedDisk {
+    disk: Arc<dyn Disk>,
+    latch: Latch,
+}
+
+impl Disk for LatchedDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.latch.check()?;
+        self.disk.create_directory(path)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        if mode == OpenMode::CreateNew {
+            self.latch.check()?;
+        }
+        Ok(self.latch.wrap(self.disk.open(path, mode)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.latch.check()?;
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.latch.check()?;
+        self.disk.remove(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        self.disk.list(directory)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<EntryKind>> {
+        self.disk.kind(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.latch.check()?;
+        self.latch.watch(self.disk.sync_directory(path))
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
+        self.disk.lock(path, holder)
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.disk.is_locked(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryDisk;
+    use super::*;
+    use crate::sync::Mutex;
+    use std::collections::VecDeque;
+    use std::io::IoSlice;
+
+    /// A file that answers as it is told.
+    #[derive(Debug, Default)]
+    struct ScriptedFile {
+        answers: Mutex<VecDeque<io::Result<usize>>>,
+        calls: Mutex<usize>,
+    }
+
+    impl ScriptedFile {
+        fn answering(answer: io::Result<usize>) -> Arc<Self> {
+            let file = Self::default();
+            file.answers.lock().push_back(answer);
+            Arc::new(file)
+        }
+
+        fn answer(&self) -> io::Result<usize> {
+            *self.calls.lock() += 1;
+            self.answers.lock().pop_front().unwrap_or(Ok(1))
+        }
+    }
+
+    impl DiskFile for ScriptedFile {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            self.answer()
+        }
+        fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+            self.answer()
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.answer().map(drop)
+        }
+        fn length(&self) -> io::Result<u64> {
+            self.answer().map(|length| length as u64)
+        }
+        fn allocate(&self, _: u64) -> io::Result<()> {
+            self.answer().map(drop)
+        }
+        fn map(&self) -> io::Result<Mapping> {
+            Ok(Mapping::from(Vec::new()))
+        }
+        fn share_word(&self, _: u64) -> io::Result<Box<dyn SharedWord>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn failure(kind: io::ErrorKind) -> io::Result<usize> {
+        Err(kind.into())
+    }
+
+    fn write(file: &dyn DiskFile) -> io::Result<usize> {
+        file.write_at(&[IoSlice::new(b"ab")], 0)
+    }
+
+    #[test]
+    fn after_a_failed_write_or_sync_the_device_is_not_written_again() {
+        type Call = fn(&dyn DiskFile) -> io::Result<()>;
+        let writes: Call = |file| write(file).map(drop);
+        let syncs: Call = |file| file.sync_data();
+        for (call, answer) in [
+            (writes, failure(io::ErrorKind::Other)),
+            (writes, failure(io::ErrorKind::StorageFull)),
+            (writes, Ok(0)),
+            (syncs, failure(io::ErrorKind::Other)),
+            (syncs, failure(io::ErrorKind::Interrupted)),
+        ] {
+            let inner = ScriptedFile::answering(answer);
+            let latch = Latch::default();
+            let file = latch.wrap(inner.clone());
+            let other = latch.wrap(Arc::new(ScriptedFile::default()));
+            assert!(!latch.is_tripped());
+            assert!(call(file.as_ref()).is_err());
+            assert!(latch.is_tripped());
+            for refused in [write(file.as_ref()).map(drop), file.sync_data(), file.allocate(1), other.sync_data()] {
+                assert!(refused.unwrap_err().to_string().contains("an earlier write or sync failed"));
+            }
+            assert_eq!(*inner.calls.lock(), 1, "the device must not hear of refused calls");
+            assert_eq!(file.read_at(&mut [0], 0).unwrap(), 1, "reads go on");
+        }
+    }
+
+    #[test]
+    fn what_leaves_nothing_in_doubt_does_not_trip() {
+        type Call = fn(&dyn DiskFile) -> io::Result<usize>;
+        let reads: Call = |file| file.read_at(&mut [0], 0);
+        let allocates: Call = |file| file.allocate(1).map(|()| 0);
+        let writes_nothing: Call = |file| file.write_at(&[IoSlice::new(b"")], 0);
+        for (call, answer) in [
+            (reads, failure(io::ErrorKind::Other)),
+            (allocates, failure(io::ErrorKind::StorageFull)),
+            (write as Call, failure(io::ErrorKind::Interrupted)),
+            (write, Ok(1)),
+            (writes_nothing, Ok(0)),
+        ] {
+            let expected = answer.as_ref().map_err(io::Error::kind).copied();
+            let latch = Latch::default();
+            let file = latch.wrap(ScriptedFile::answering(answer));
+            let seen = call(file.as_ref()).map_err(|error| error.kind());
+            assert_eq!(seen.is_err(), expected.is_err());
+            assert_eq!(seen.err(), expected.err());
+            assert!(!latch.is_tripped());
+            assert!(write(file.as_ref()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_tripped_disk_changes_no_names_and_is_still_read() {
+        let memory = MemoryDisk::default();
+        let latch = Latch::default();
+        let disk = latch.wrap_disk(Arc::new(memory.clone()));
+        let path = Path::new("/a");
+        let file = disk.open(path, OpenMode::CreateNew).unwrap();
+        assert_eq!(write(file.as_ref()).unwrap(), 2);
+        latch.trip();
+        assert!(disk.open(Path::new("/b"), OpenMode::CreateNew).is_err());
+        assert!(disk.create_directory(Path::new("/d")).is_err());
+        assert!(disk.rename(path, Path::new("/b")).is_err());
+        assert!(disk.remove(path).is_err());
+        assert!(disk.sync_directory(Path::new("/")).is_err());
+        assert!(write(file.as_ref()).is_err());
+        assert_eq!(memory.list(Path::new("/")).unwrap().len(), 1);
+        assert_eq!(disk.open(path, OpenMode::Read).unwrap().length().unwrap(), 2);
+        assert!(write(disk.open(path, OpenMode::ReadWrite).unwrap().as_ref()).is_err());
+    }
+
+    #[test]
+    fn a_failed_directory_sync_trips() {
+        let latch = Latch::default();
+        let disk = latch.wrap_disk(Arc::new(MemoryDisk::default()));
+        assert!(disk.rename(Path::new("/none"), Path::new("/b")).is_err());
+        assert!(!latch.is_tripped(), "a name that could not be changed leaves nothing in doubt");
+        assert!(disk.sync_directory(Path::new("/none")).is_err());
+        assert!(latch.is_tripped());
+    }
+}

@@ -1,0 +1,149 @@
+//! Memory that stands for a file: the one module with `unsafe`.
+//!
+//! Two things are mapped: a whole file, to read, and one word, to store into. The first is sound because of what
+//! the store does with mapped files (they are finished, and nothing shortens or rewrites them while the mapping
+//! lives) and of the lock that keeps other stores out; a foreign program that rewrites a finished segment could
+//! break it, as it could for any program that maps files. Nothing here checks bytes: readers check every record.
+//!
+//! A device that fails while a mapped page is loaded ends the process with a signal. Whoever must survive that
+//! reads with `read_at`.
+
+#![expect(unsafe_code, reason = "mapping a file cannot be expressed otherwise; the arguments stand beside each use")]
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use memmap2::{Mmap, MmapOptions, MmapRaw};
+
+use super::SharedWord;
+use crate::sync::{AtomicU64, Ordering};
+
+const WORD_BYTES: u64 = 8;
+
+/// The bytes of a file as they were when it was mapped; cheap to clone.
+#[derive(Clone)]
+pub struct Mapping {
+    bytes: Bytes,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Mapped(Arc<Mmap>),
+    Copied(Arc<[u8]>),
+}
+
+impl Mapping {
+    /// Maps a file over its present length.
+    pub(super) fn of_file(file: &File) -> io::Result<Self> {
+        if file.metadata()?.len() == 0 {
+            return Ok(Self::from(Vec::new()));
+        }
+        // SAFETY: the caller of `DiskFile::map` promises that the file is neither shortened nor rewritten while the
+        // mapping lives, so the bytes behind the shared slice do not change and all of its pages stay backed.
+        let mapped = unsafe { Mmap::map(file)? };
+        Ok(Self { bytes: Bytes::Mapped(Arc::new(mapped)) })
+    }
+}
+
+/// A copy, for a disk without files to map.
+impl From<Vec<u8>> for Mapping {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: Bytes::Copied(bytes.into()) }
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Mapped(mapped) => mapped,
+            Bytes::Copied(copied) => copied,
+        }
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match self.bytes {
+            Bytes::Mapped(_) => "mapped",
+            Bytes::Copied(_) => "copied",
+        };
+        write!(formatter, "Mapping({} bytes, {way})", self.len())
+    }
+}
+
+/// Whether an aligned word at `offset` lies inside a file of `length` bytes.
+pub(super) fn check_word(offset: u64, length: u64) -> io::Result<()> {
+    if !offset.is_multiple_of(WORD_BYTES) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the word is not aligned to 8 bytes"));
+    }
+    if offset.checked_add(WORD_BYTES).is_none_or(|end| end > length) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the word is not inside the file"));
+    }
+    Ok(())
+}
+
+/// A word of a file in shared memory. The blocks under it must have been written: a store into a hole of a full
+/// file system ends the process.
+#[derive(Debug)]
+pub(super) struct MappedWord {
+    /// Only the page that holds the word, and its start is the word.
+    memory: MmapRaw,
+}
+
+impl MappedWord {
+    pub(super) fn new(file: &File, offset: u64) -> io::Result<Self> {
+        check_word(offset, file.metadata()?.len())?;
+        // The operating system maps whole pages; the option takes care of the part before the word.
+        let memory = MmapOptions::new().offset(offset).len(size_of::<u64>()).map_raw(file)?;
+        assert!(memory.as_ptr().cast::<u64>().is_aligned(), "a page starts at a multiple of 8, and so does the word");
+        Ok(Self { memory })
+    }
+}
+
+impl SharedWord for MappedWord {
+    fn store(&self, value: u64) {
+        // SAFETY: the pointer is valid for 8 bytes as long as `memory` lives, which `self` owns, and the file is
+        // never shortened; `new` has checked that it is aligned. This process reaches these bytes through no
+        // reference but this one; other processes read them, one aligned word at a time.
+        let word = unsafe { AtomicU64::from_ptr(self.memory.as_mut_ptr().cast()) };
+        word.store(value.to_le(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_must_be_aligned_and_inside() {
+        assert!(check_word(0, 8).is_ok());
+        assert!(check_word(8, 16).is_ok());
+        for (offset, length) in [(0, 0), (0, 7), (4, 16), (8, 15), (16, 16), (u64::MAX - 7, u64::MAX)] {
+            let error = check_word(offset, length).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{offset} in {length}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_shows_its_length_and_never_its_bytes() {
+        let copied = Mapping::from(vec![65, 66, 67]);
+        assert_eq!(format!("{copied:?}"), "Mapping(3 bytes, copied)");
+        assert_eq!(&*copied.clone(), &[65, 66, 67]);
+    }
+
+    #[test]
+    fn a_file_is_mapped_whole_and_an_empty_one_too() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        for content in [Vec::new(), vec![1u8], vec![9u8; 10_000]] {
+            std::fs::write(&path, &content).unwrap();
+            let mapping = Mapping::of_file(&File::open(&path).unwrap()).unwrap();
+            assert_eq!(&*mapping, content.as_slice());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The control file: what a running writer tells readers in other processes, and the mark of a clean close.
+//!
+//! ```text
+//!   0  [8]  magic "BITACTRL"
+//!   8  u64  durable sequence, stored without a call; always a lower bound of what is synced
+//!  16  u64  1 where readers show only what is synced (`Durability::Sync`), 0 where they show whole frames
+//!  24  u64  session: how often the store was opened to write
+//! 512  clean close: [16] store id, u64 last sequence, u64 session, u32 checksum of them, u32 zero
+//! ```
+//! The clean-close record is evidence: whatever it names had been durable, now and for ever. Where its session is that of the
+//! file, nothing was written since.
+
+use super::bytes::Bytes;
+use super::checksum::crc32;
+use super::record::set;
+use crate::types::{Sequence, StoreId};
+
+/// The file, bytes.
+pub(crate) const BYTES: usize = 1024;
+/// Where the durable sequence stands.
+pub(crate) const DURABLE_OFFSET: u64 = 8;
+/// Where the clean-close record stands: in a sector of its own.
+pub(crate) const CLEAN_OFFSET: u64 = 512;
+
+const MAGIC: &[u8; 8] = b"BITACTRL";
+const CLEAN_BYTES: usize = 40;
+const CLEAN_CHECKED_BYTES: usize = 32;
+
+/// What a control file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Control {
+    pub(crate) durable: Sequence,
+    pub(crate) shows_synced_only: bool,
+    pub(crate) session: u64,
+    /// The last sequence at the last clean close of this store; `None` without one.
+    pub(crate) clean: Option<Sequence>,
+    /// Whether nothing was written since that close.
+    pub(crate) is_closed: bool,
+}
+
+/// The first sector, for a writer that starts.
+pub(crate) fn encode_start(durable: Sequence, shows_synced_only: bool, session: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 32];
+    set(&mut bytes, 0, MAGIC);
+    set(&mut bytes, 8, &durable.get().to_le_bytes());
+    set(&mut bytes, 16, &u64::from(shows_synced_only).to_le_bytes());
+    set(&mut bytes, 24, &session.to_le_bytes());
+    bytes
+}
+
+/// The clean-close record.
+pub(crate) fn encode_clean(store_id: StoreId, last: Sequence, session: u64) -> Vec<u8> {
+    let mut bytes = vec![0; CLEAN_BYTES];
+    set(&mut bytes, 0, store_id.as_bytes());
+    set(&mut bytes, 16, &last.get().to_le_bytes());
+    set(&mut bytes, 24, &session.to_le_bytes());
+    let checksum = crc32(bytes.get(..CLEAN_CHECKED_BYTES).unwrap_or_default());
+    set(&mut bytes, CLEAN_CHECKED_BYTES, &checksum.to_le_bytes());
+    bytes
+}
+
+/// What the file says; a file of another kind says nothing.
+pub(crate) fn decode(bytes: &[u8], store_id: StoreId) -> Control {
+    parse(bytes, store_id).unwrap_or_default()
+}
+
+fn parse(bytes: &[u8], store_id: StoreId) -> Option<Control> {
+    let mut fields = Bytes::new(bytes);
+    fields.array::<8>().filter(|magic| magic == MAGIC)?;
+    let durable = Sequence::new(fields.u64()?);
+    let shows_synced_only = fields.u64()? == 1;
+    let session = fields.u64()?;
+    let clean = parse_clean(bytes, store_id);
+    let is_closed = clean.is_some_and(|(_, closed)| closed == session);
+    Some(Control { durable, shows_synced_only, session, clean: clean.map(|(last, _)| last), is_closed })
+}
+
+fn parse_clean(bytes: &[u8], store_id: StoreId) -> Option<(Sequence, u64)> {
+    let record = bytes.get(usize::try_from(CLEAN_OFFSET).ok()?..)?.get(..CLEAN_BYTES)?;
+    let mut fields = Bytes::new(record);
+    let owner = StoreId::from_bytes(fields.array()?);
+    let last = Sequence::new(fields.u64()?);
+    let session = fields.u64()?;
+    let checksum = fields.u32()?;
+    (owner == store_id && checksum == crc32(record.get(..CLEAN_CHECKED_BYTES)?)).then_some((last, session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let store_id = StoreId::from_bytes([5; 16]);
+        let mut bytes = vec![0; BYTES];
+        assert_eq!(decode(&bytes, store_id), Control::default());
+        set(&mut bytes, 0, &encode_start(Sequence::new(9), true, 4));
+        let started = Control { durable: Sequence::new(9), shows_synced_only: true, session: 4, ..Control::default() };
+        assert_eq!(decode(&bytes, store_id), started);
+        set(&mut bytes, 512, &encode_clean(store_id, Sequence::new(8), 4));
+        assert_eq!(decode(&bytes, store_id), Control { clean: Some(Sequence::new(8)), is_closed: true, ..started });
+        set(&mut bytes, 0, &encode_start(Sequence::new(9), true, 5));
+        let again = decode(&bytes, store_id);
+        assert_eq!((again.clean, again.is_closed), (Some(Sequence::new(8)), false));
+        assert_eq!(decode(&bytes, StoreId::from_bytes([6; 16])).clean, None);
+        bytes[520] ^= 1;
+        assert_eq!(decode(&bytes, store_id).clean, None);
+    }
+}

@@ -1,0 +1,471 @@
+//! A commit's bytes.
+//!
+//! ```text
+//!  0  u32  checksum: CRC of bytes 4..56, salted with the offset
+//!  4  u16  magic
+//!  6  u8   kind: 1 commit, 2 sync mark, 3 close mark
+//!  7  u8   flags: 1 idempotency key
+//!  8  u64  first sequence (of a mark: the next one)
+//! 16  u32  event count
+//! 20  u32  body length, without padding
+//! 24  u32  padding length, zeros after the body
+//! 28  u32  body checksum: CRC of the key block and of the records' checksums
+//! 32  u64  durable-through: the last sequence that was synced when this frame was built
+//! 40  i64  commit time, microseconds
+//! 48  u32  chain: the checksum of the frame before
+//! 52  u32  zero
+//! 56  body: key block (u8 length, key, 32 bytes content hash), records; then padding to 8 bytes or a sector
+//! ```
+//!
+//! The header's own checksum comes first, so that no length is trusted before it. The body checksum covers the records'
+//! checksums and not their bytes: each byte is read once, and the chain from frame to frame covers all of it.
+
+use super::bytes::{Bytes, index, is_zero, length_u32};
+use super::checksum::{Salt, crc32};
+use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::types::{EventId, NewEvent, Sequence, StreamId, Timestamp, Version};
+
+/// The header, bytes.
+pub(crate) const HEADER_BYTES: usize = 56;
+/// Every frame starts at a multiple of this.
+pub(crate) const ALIGNMENT: u64 = 8;
+
+const MAGIC: u16 = 0xB17A;
+const FLAG_KEY: u8 = 1;
+const HASH_BYTES: usize = 32;
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// Events.
+    Commit,
+    /// It says how far the log was durable, and holds nothing.
+    SyncMark,
+    /// As a sync mark, at the end of a clean close.
+    CloseMark,
+}
+
+/// A frame's header, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) kind: FrameKind,
+    pub(crate) has_key: bool,
+    pub(crate) first_sequence: Sequence,
+    pub(crate) event_count: u32,
+    pub(crate) body_bytes: u32,
+    pub(crate) padding_bytes: u32,
+    pub(crate) body_checksum: u32,
+    pub(crate) durable_through: Sequence,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) chain: u32,
+    pub(crate) checksum: u32,
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameDefect {
+    /// They end before the frame does.
+    Overrun,
+    /// The header's checksum is of other bytes, or of another place.
+    HeaderChecksum,
+    /// The header's checksum is right, and its fields make no sense.
+    HeaderFields,
+    /// The body's checksum does not fit its records.
+    BodyChecksum,
+    /// The body does not hold what the header says.
+    BodyFields,
+    /// The padding is not zeros.
+    Padding,
+    /// A record, counted from zero, is damaged.
+    Record(u32, RecordDefect),
+}
+
+impl std::fmt::Display for FrameDefect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Overrun => f.write_str("a frame that ends beyond its segment"),
+            Self::HeaderChecksum => f.write_str("no frame header: its checksum fails"),
+            Self::HeaderFields => f.write_str("a frame header with fields out of range"),
+            Self::BodyChecksum => f.write_str("a frame whose body checksum fails"),
+            Self::BodyFields => f.write_str("a frame whose body is not what its header says"),
+            Self::Padding => f.write_str("a frame whose padding is not zero"),
+            Self::Record(number, RecordDefect::Checksum) => {
+                write!(f, "record {number} of the frame with a failing checksum")
+            }
+            Self::Record(number, defect) => write!(f, "record {number} of the frame malformed ({defect:?})"),
+        }
+    }
+}
+
+impl FrameHeader {
+    /// All bytes of the frame.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        u64::try_from(HEADER_BYTES).unwrap_or(0) + u64::from(self.body_bytes) + u64::from(self.padding_bytes)
+    }
+
+    /// The sequence that follows this frame.
+    pub(crate) fn next_sequence(&self) -> Sequence {
+        self.first_sequence.plus(u64::from(self.event_count))
+    }
+
+    /// The last sequence in it; of a mark, the one before it.
+    pub(crate) fn last_sequence(&self) -> Sequence {
+        self.next_sequence().previous()
+    }
+}
+
+/// A frame that lies in its segment: a checked header and the bytes of its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameRef<'a> {
+    pub(crate) header: FrameHeader,
+    pub(crate) offset: u64,
+    body: &'a [u8],
+    salt: Salt,
+}
+
+/// Whether these bytes may start a header at all: cheap, for looking ahead.
+pub(crate) fn may_start(bytes: &[u8]) -> bool {
+    bytes.get(4..6) == Some(&MAGIC.to_le_bytes())
+}
+
+/// The header at the start of `bytes`, checked; `remaining` is how many bytes of the segment are left from there.
+pub(crate) fn read_header(bytes: &[u8], salt: Salt, offset: u64, remaining: u64) -> Result<FrameHeader, FrameDefect> {
+    let bytes = bytes.get(..HEADER_BYTES).ok_or(FrameDefect::Overrun)?;
+    let mut fields = Bytes::new(bytes);
+    let checksum = fields.u32().ok_or(FrameDefect::Overrun)?;
+    if crc32(fields.rest()) ^ salt.at(offset) != checksum {
+        return Err(FrameDefect::HeaderChecksum);
+    }
+    let header = parse_header(fields, checksum).ok_or(FrameDefect::HeaderFields)?;
+    if header.total_bytes() > remaining {
+        return Err(FrameDefect::Overrun);
+    }
+    Ok(header)
+}
+
+fn parse_header(mut fields: Bytes<'_>, checksum: u32) -> Option<FrameHeader> {
+    if fields.u16()? != MAGIC {
+        return None;
+    }
+    let kind = match fields.u8()? {
+        1 => FrameKind::Commit,
+        2 => FrameKind::SyncMark,
+        3 => FrameKind::CloseMark,
+        _ => return None,
+    };
+    let flags = fields.u8()?;
+    let header = FrameHeader {
+        kind,
+        has_key: flags & FLAG_KEY != 0,
+        first_sequence: Sequence::new(fields.u64()?),
+        event_count: fields.u32()?,
+        body_bytes: fields.u32()?,
+        padding_bytes: fields.u32()?,
+        body_checksum: fields.u32()?,
+        durable_through: Sequence::new(fields.u64()?),
+        timestamp: Timestamp::from_micros(fields.i64()?),
+        chain: fields.u32()?,
+        checksum,
+    };
+    let is_commit = kind == FrameKind::Commit;
+    let sound = flags & !FLAG_KEY == 0
+        && fields.u32()? == 0
+        && header.first_sequence != Sequence::ZERO
+        && is_commit == (header.event_count > 0)
+        && (is_commit || header.body_bytes == 0)
+        && header.total_bytes().is_multiple_of(ALIGNMENT);
+    sound.then_some(header)
+}
+
+impl<'a> FrameRef<'a> {
+    /// The first sequence of its segment.
+    pub(crate) fn segment(&self) -> Sequence {
+        self.salt.segment()
+    }
+
+    /// The frame at the start of `bytes`, whose header was read from there; checks its body.
+    pub(crate) fn read(header: FrameHeader, bytes: &'a [u8], salt: Salt, offset: u64) -> Result<Self, FrameDefect> {
+        let frame = Self::unchecked(header, bytes, salt, offset)?;
+        let padding = bytes.get(HEADER_BYTES + frame.body.len()..).ok_or(FrameDefect::Overrun)?;
+        let padding = padding.get(..index(header.padding_bytes)).ok_or(FrameDefect::Overrun)?;
+        if !is_zero(padding) {
+            return Err(FrameDefect::Padding);
+        }
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(frame.key_block()?);
+        let mut records = frame.records()?;
+        for record in records.by_ref() {
+            checksum.update(&record?.record.checksum.to_le_bytes());
+        }
+        if !records.rest.is_empty() {
+            return Err(FrameDefect::BodyFields);
+        }
+        if checksum.finalize() != header.body_checksum {
+            return Err(FrameDefect::BodyChecksum);
+        }
+        Ok(frame)
+    }
+
+    /// The same without checking the body: each record is checked when it is read.
+    pub(crate) fn unchecked(
+        header: FrameHeader,
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: u64,
+    ) -> Result<Self, FrameDefect> {
+        let body = bytes.get(HEADER_BYTES..HEADER_BYTES + index(header.body_bytes)).ok_or(FrameDefect::Overrun)?;
+        Ok(Self { header, offset, body, salt })
+    }
+
+    /// The idempotency key and the hash of the content it stands for.
+    pub(crate) fn key(&self) -> Result<Option<(&'a str, [u8; HASH_BYTES])>, FrameDefect> {
+        if !self.header.has_key {
+            return Ok(None);
+        }
+        let mut fields = Bytes::new(self.body);
+        let key = fields.short().and_then(|key| std::str::from_utf8(key).ok());
+        match (key, fields.array()) {
+            (Some(key), Some(hash)) => Ok(Some((key, hash))),
+            _ => Err(FrameDefect::BodyFields),
+        }
+    }
+
+    fn key_block(&self) -> Result<&'a [u8], FrameDefect> {
+        if !self.header.has_key {
+            return Ok(&[]);
+        }
+        let length = self.body.first().map_or(0, |length| 1 + usize::from(*length) + HASH_BYTES);
+        self.body.get(..length).filter(|block| !block.is_empty()).ok_or(FrameDefect::BodyFields)
+    }
+
+    /// Its records, each checked when it is met.
+    pub(crate) fn records(&self) -> Result<Records<'a>, FrameDefect> {
+        let key_bytes = self.key_block()?.len();
+        let rest = self.body.get(key_bytes..).ok_or(FrameDefect::BodyFields)?;
+        Ok(Records {
+            rest,
+            salt: self.salt,
+            offset: self.offset + to_u64(HEADER_BYTES + key_bytes),
+            header: self.header,
+            number: 0,
+        })
+    }
+}
+
+/// A record and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlacedRecord<'a> {
+    pub(crate) record: RecordRef<'a>,
+    pub(crate) sequence: Sequence,
+    /// In the segment.
+    pub(crate) offset: u64,
+}
+
+/// The records of a frame.
+#[derive(Debug)]
+pub(crate) struct Records<'a> {
+    rest: &'a [u8],
+    salt: Salt,
+    offset: u64,
+    header: FrameHeader,
+    number: u32,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<PlacedRecord<'a>, FrameDefect>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.number == self.header.event_count {
+            return None;
+        }
+        let sequence = self.header.first_sequence.plus(u64::from(self.number));
+        match record::read(self.rest, self.salt, self.offset, sequence) {
+            Ok((record, length)) => {
+                let placed = PlacedRecord { record, sequence, offset: self.offset };
+                self.rest = self.rest.get(length..).unwrap_or_default();
+                self.offset += to_u64(length);
+                self.number += 1;
+                Some(Ok(placed))
+            }
+            Err(defect) => {
+                let number = std::mem::replace(&mut self.number, self.header.event_count);
+                Some(Err(FrameDefect::Record(number, defect)))
+            }
+        }
+    }
+}
+
+/// Where a frame will stand, and what it is to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FramePlace {
+    pub(crate) salt: Salt,
+    pub(crate) offset: u64,
+    pub(crate) first_sequence: Sequence,
+    pub(crate) durable_through: Sequence,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) chain: u32,
+    /// The frame is padded so that it ends at a multiple of this.
+    pub(crate) alignment: u64,
+}
+
+/// A commit that is encoded but for what depends on its place.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    bytes: Vec<u8>,
+    key_bytes: usize,
+    body_bytes: usize,
+    records: Vec<DraftRecord>,
+}
+
+impl Draft {
+    /// Starts a commit, with its idempotency key and content hash.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the key is empty or too long.
+    pub(crate) fn new(key: Option<(&str, &[u8; HASH_BYTES])>) -> Result<Self> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        if let Some((key, hash)) = key {
+            let length =
+                u8::try_from(key.len()).ok().filter(|_| (1..=limits::IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
+            let length = length.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    format!(
+                        "idempotency key has {} bytes, from 1 to {} are allowed",
+                        key.len(),
+                        limits::IDEMPOTENCY_KEY_BYTES_MAX
+                    ),
+                )
+            })?;
+            bytes.push(length);
+            bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(hash);
+        }
+        let key_bytes = bytes.len() - HEADER_BYTES;
+        Ok(Self { bytes, key_bytes, body_bytes: key_bytes, records: Vec::new() })
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// `InvalidInput`: past a limit.
+    pub(crate) fn push(&mut self, stream: &StreamId, id: EventId, event: &NewEvent) -> Result<()> {
+        let draft = record::write(&mut self.bytes, stream, id, event)?;
+        self.records.push(draft);
+        self.body_bytes = self.bytes.len() - HEADER_BYTES;
+        Ok(())
+    }
+
+    /// The bytes as they were completed last.
+    pub(crate) fn completed(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn event_count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// How long it will be at most, padding to 8 included.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        to_u64(HEADER_BYTES + self.body_bytes).next_multiple_of(ALIGNMENT)
+    }
+
+    /// Where each record lies from the start of the frame.
+    pub(crate) fn record_offsets(&self) -> impl Iterator<Item = u32> + '_ {
+        self.records.iter().map(|record| length_u32(record.offset))
+    }
+
+    /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be
+    /// called again for another place.
+    pub(crate) fn complete(&mut self, place: FramePlace, versions: &[Version]) -> (&[u8], u32) {
+        assert_eq!(versions.len(), self.records.len(), "one version for each event");
+        assert!(!versions.is_empty(), "a commit has an event");
+        let mut body_checksum = crc32fast::Hasher::new();
+        body_checksum.update(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
+        for ((draft, version), number) in self.records.iter().zip(versions).zip(0u64..) {
+            let offset = place.offset + to_u64(draft.offset);
+            let sequence = place.first_sequence.plus(number);
+            let checksum = record::complete(&mut self.bytes, *draft, *version, place.salt, offset, sequence);
+            body_checksum.update(&checksum.to_le_bytes());
+        }
+        let content = to_u64(HEADER_BYTES + self.body_bytes);
+        let total = (place.offset + content).next_multiple_of(place.alignment) - place.offset;
+        let padding = u32::try_from(total - content).unwrap_or_else(|_| unreachable!("padding is below a sector"));
+        let header = FrameHeader {
+            kind: FrameKind::Commit,
+            has_key: self.key_bytes > 0,
+            first_sequence: place.first_sequence,
+            event_count: length_u32(self.records.len()),
+            body_bytes: length_u32(self.body_bytes),
+            padding_bytes: padding,
+            body_checksum: body_checksum.finalize(),
+            durable_through: place.durable_through,
+            timestamp: place.timestamp,
+            chain: place.chain,
+            checksum: 0,
+        };
+        self.bytes.truncate(HEADER_BYTES + self.body_bytes);
+        self.bytes.resize(HEADER_BYTES + self.body_bytes + index(padding), 0);
+        let checksum = write_header(&mut self.bytes, &header, place.salt, place.offset);
+        (&self.bytes, checksum)
+    }
+}
+
+/// A mark: a frame without a body. Returns its bytes and their checksum.
+pub(crate) fn mark(kind: FrameKind, place: FramePlace) -> (Vec<u8>, u32) {
+    assert_ne!(kind, FrameKind::Commit, "a mark holds no events");
+    let header_bytes = to_u64(HEADER_BYTES);
+    let total = (place.offset + header_bytes).next_multiple_of(place.alignment) - place.offset;
+    let padding = u32::try_from(total - header_bytes).unwrap_or_else(|_| unreachable!("padding is below a sector"));
+    let header = FrameHeader {
+        kind,
+        has_key: false,
+        first_sequence: place.first_sequence,
+        event_count: 0,
+        body_bytes: 0,
+        padding_bytes: padding,
+        body_checksum: crc32(&[]),
+        durable_through: place.durable_through,
+        timestamp: place.timestamp,
+        chain: place.chain,
+        checksum: 0,
+    };
+    let mut bytes = vec![0; HEADER_BYTES + index(padding)];
+    let checksum = write_header(&mut bytes, &header, place.salt, place.offset);
+    (bytes, checksum)
+}
+
+fn write_header(bytes: &mut [u8], header: &FrameHeader, salt: Salt, offset: u64) -> u32 {
+    assert!(offset.is_multiple_of(ALIGNMENT), "frames are aligned");
+    let kind = match header.kind {
+        FrameKind::Commit => 1,
+        FrameKind::SyncMark => 2,
+        FrameKind::CloseMark => 3,
+    };
+    set(bytes, 4, &MAGIC.to_le_bytes());
+    set(bytes, 6, &[kind, if header.has_key { FLAG_KEY } else { 0 }]);
+    set(bytes, 8, &header.first_sequence.get().to_le_bytes());
+    set(bytes, 16, &header.event_count.to_le_bytes());
+    set(bytes, 20, &header.body_bytes.to_le_bytes());
+    set(bytes, 24, &header.padding_bytes.to_le_bytes());
+    set(bytes, 28, &header.body_checksum.to_le_bytes());
+    set(bytes, 32, &header.durable_through.get().to_le_bytes());
+    set(bytes, 40, &header.timestamp.as_micros().to_le_bytes());
+    set(bytes, 48, &header.chain.to_le_bytes());
+    set(bytes, 52, &[0; 4]);
+    let checksum = crc32(bytes.get(4..HEADER_BYTES).unwrap_or_default()) ^ salt.at(offset);
+    set(bytes, 0, &checksum.to_le_bytes());
+    checksum
+}
+
+pub(crate) fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or_else(|_| unreachable!("a length fits 64 bits"))
+}
+
+const _: () = assert!(HEADER_BYTES.is_multiple_of(8));
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+use super::*;
+use crate::types::{CodecId, EventType, StoreId};
+use proptest::prelude::*;
+
+fn place() -> FramePlace {
+    FramePlace {
+        salt: Salt::new(StoreId::from_bytes([9; 16]), Sequence::FIRST),
+        offset: 512,
+        first_sequence: Sequence::new(5),
+        durable_through: Sequence::new(3),
+        timestamp: Timestamp::from_micros(1_700_000_000_000_000),
+        chain: 0x1234_5678,
+        alignment: ALIGNMENT,
+    }
+}
+
+fn draft(events: usize, key: Option<&str>) -> Draft {
+    let hash = [6; 32];
+    let mut draft = Draft::new(key.map(|key| (key, &hash))).unwrap();
+    let stream = StreamId::new("wallet-1").unwrap();
+    for number in 0..events {
+        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number * 3]);
+        draft.push(&stream, EventId::from_bytes([u8::try_from(number).unwrap(); 16]), &event).unwrap();
+    }
+    draft
+}
+
+fn bytes(events: usize, key: Option<&str>, place: FramePlace) -> Vec<u8> {
+    let versions: Vec<Version> = (1..=events as u64).map(Version::new).collect();
+    draft(events, key).complete(place, &versions).0.to_vec()
+}
+
+fn read<'a>(bytes: &'a [u8], place: FramePlace) -> Result<FrameRef<'a>, FrameDefect> {
+    let header = read_header(bytes, place.salt, place.offset, to_u64(bytes.len()))?;
+    FrameRef::read(header, bytes, place.salt, place.offset)
+}
+
+#[test]
+fn golden_bytes() {
+    let hex: String = bytes(2, Some("key"), place()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("golden/frame.hex").trim());
+    let hex: String = mark(FrameKind::SyncMark, place()).0.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("golden/mark.hex").trim());
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for (events, key) in [(1, None), (1, Some("k")), (5, Some("key"))] {
+        for alignment in [8, 4096] {
+            let place = FramePlace { alignment, ..place() };
+            let bytes = bytes(events, key, place);
+            assert_eq!((place.offset + to_u64(bytes.len())) % alignment, 0);
+            let frame = read(&bytes, place).unwrap();
+            assert_eq!(frame.header.total_bytes(), to_u64(bytes.len()));
+            assert_eq!(frame.header.last_sequence(), Sequence::new(4 + events as u64));
+            assert_eq!(frame.key().unwrap(), key.map(|key| (key, [6; 32])));
+            let records: Vec<_> = frame.records().unwrap().map(Result::unwrap).collect();
+            assert_eq!(records.len(), events);
+            assert_eq!(records[events - 1].record.payload.len(), (events - 1) * 3);
+            assert_eq!(records[events - 1].record.version, Version::new(events as u64));
+        }
+    }
+}
+
+#[test]
+fn a_draft_may_be_completed_for_another_place() {
+    let mut draft = draft(2, Some("key"));
+    let versions = [Version::new(1), Version::new(2)];
+    draft.complete(FramePlace { offset: 4096, alignment: 4096, ..place() }, &versions);
+    let again = draft.complete(place(), &versions).0.to_vec();
+    assert_eq!(again, bytes(2, Some("key"), place()));
+}
+
+#[test]
+fn every_flipped_bit_is_seen() {
+    for place in [place(), FramePlace { alignment: 1024, ..place() }] {
+        let bytes = bytes(3, Some("key"), place);
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&damaged, place).is_err(), "bit {bit}");
+        }
+    }
+    let (bytes, _) = mark(FrameKind::CloseMark, place());
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(read(&damaged, place()).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn a_frame_elsewhere_does_not_pass() {
+    let bytes = bytes(1, None, place());
+    let moved = FramePlace { offset: 520, ..place() };
+    assert_eq!(read(&bytes, moved).unwrap_err(), FrameDefect::HeaderChecksum);
+    let foreign = FramePlace { salt: Salt::new(StoreId::from_bytes([9; 16]), Sequence::new(2)), ..place() };
+    assert_eq!(read(&bytes, foreign).unwrap_err(), FrameDefect::HeaderChecksum);
+}
+
+#[test]
+fn a_length_beyond_the_segment_is_an_overrun_and_not_followed() {
+    let bytes = bytes(1, None, place());
+    let header = read_header(&bytes, place().salt, 512, to_u64(bytes.len()) - 8);
+    assert_eq!(header, Err(FrameDefect::Overrun));
+}
+
+#[test]
+fn keys_hold_at_the_limit_and_not_one_past_it() {
+    let hash = [0; 32];
+    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX), &hash))).is_ok());
+    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX + 1), &hash))).is_err());
+    assert!(Draft::new(Some(("", &hash))).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read(&bytes, place());
+    }
+
+    /// As a crafted file would be: a sound header over a body of anything.
+    #[test]
+    fn any_body_under_a_sound_header_is_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..200), has_key: bool) {
+        let mut bytes = vec![0; HEADER_BYTES];
+        bytes.extend_from_slice(&body);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        let header = FrameHeader {
+            kind: FrameKind::Commit, has_key, first_sequence: Sequence::new(1), event_count: 3,
+            body_bytes: length_u32(body.len()), padding_bytes: length_u32(bytes.len() - HEADER_BYTES - body.len()),
+            body_checksum: 0, durable_through: Sequence::ZERO, timestamp: Timestamp::EPOCH, chain: 0, checksum: 0,
+        };
+        write_header(&mut bytes, &header, place().salt, 512);
+        let header = read_header(&bytes, place().salt, 512, to_u64(bytes.len())).unwrap();
+        prop_assert!(FrameRef::read(header, &bytes, place().salt, 512).is_err());
+        let frame = FrameRef::unchecked(header, &bytes, place().salt, 512).unwrap();
+        let _ = frame.key();
+        if let Ok(records) = frame.records() { records.for_each(drop); }
+    }
+}

@@ -1,0 +1,329 @@
+//! One event's bytes.
+//!
+//! ```text
+//!  0  u32  checksum: CRC of bytes 4..20 and of the body's CRC, salted with offset and sequence
+//!  4  u32  body length
+//!  8  u64  version in the stream
+//! 16  u8   flags: 1 metadata, 2 tags
+//! 17  u8   codec id
+//! 18  u16  schema version
+//! 20  body: event id (16), stream (u8 length), type (u8 length), tags, metadata, payload (the rest)
+//! ```
+
+use super::bytes::{Bytes, index, length_u32};
+use super::checksum::{Salt, crc32};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::types::{CodecId, Event, EventId, EventType, Metadata, NewEvent, Sequence, StreamId, Timestamp, Version};
+
+/// The fixed part of a record, bytes.
+pub(crate) const HEADER_BYTES: usize = 20;
+
+const FLAG_METADATA: u8 = 1;
+const FLAG_TAGS: u8 = 2;
+const FLAGS_KNOWN: u8 = FLAG_METADATA | FLAG_TAGS;
+
+const HAS_CORRELATION: u8 = 1;
+const HAS_CAUSATION: u8 = 2;
+const HAS_ACTOR: u8 = 4;
+
+/// A record in a buffer whose version and place are not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DraftRecord {
+    /// Its offset in the buffer.
+    pub(crate) offset: usize,
+    /// The CRC of its body.
+    pub(crate) body_crc: u32,
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordDefect {
+    /// They end before the record does.
+    Overrun,
+    /// The checksum is of other bytes, or of another place.
+    Checksum,
+    /// The checksum is right, and the content is not what a record has.
+    Malformed,
+}
+
+/// A record as it lies in its segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordRef<'a> {
+    pub(crate) version: Version,
+    pub(crate) codec: CodecId,
+    pub(crate) schema_version: u16,
+    pub(crate) id: EventId,
+    pub(crate) stream: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) payload: &'a [u8],
+    tags: &'a [u8],
+    metadata: &'a [u8],
+    /// Without its checksum: what a proof of this event is about.
+    pub(crate) content: &'a [u8],
+    pub(crate) checksum: u32,
+}
+
+/// Checks an event against the limits and appends its record to `buffer`, with version and checksum left open.
+///
+/// # Errors
+/// `InvalidInput`: past a limit.
+pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, id: EventId, event: &NewEvent) -> Result<DraftRecord> {
+    check(event)?;
+    let offset = buffer.len();
+    let flags =
+        if event.metadata.is_empty() { 0 } else { FLAG_METADATA } | if event.tags.is_empty() { 0 } else { FLAG_TAGS };
+    buffer.extend_from_slice(&[0; 16]);
+    buffer.extend_from_slice(&[flags, event.codec.0]);
+    buffer.extend_from_slice(&event.schema_version.to_le_bytes());
+    let body = buffer.len();
+    buffer.extend_from_slice(id.as_bytes());
+    write_short(buffer, stream.as_str());
+    write_short(buffer, event.event_type.as_str());
+    if !event.tags.is_empty() {
+        buffer.push(length_u8(event.tags.len()));
+        event.tags.iter().for_each(|tag| write_short(buffer, tag));
+    }
+    if !event.metadata.is_empty() {
+        write_metadata(buffer, &event.metadata)?;
+    }
+    buffer.extend_from_slice(&event.payload);
+    let written = buffer.get(body..).unwrap_or_default();
+    let (length, body_crc) = (length_u32(written.len()), crc32(written));
+    set(buffer, offset + 4, &length.to_le_bytes());
+    Ok(DraftRecord { offset, body_crc })
+}
+
+/// Completes a record: its version, and the checksum of the place `offset` in its segment. Returns the checksum.
+pub(crate) fn complete(
+    buffer: &mut [u8],
+    draft: DraftRecord,
+    version: Version,
+    salt: Salt,
+    offset: u64,
+    sequence: Sequence,
+) -> u32 {
+    set(buffer, draft.offset + 8, &version.get().to_le_bytes());
+    let fixed = buffer.get(draft.offset + 4..draft.offset + HEADER_BYTES).unwrap_or_default();
+    let checksum = checksum(fixed, draft.body_crc) ^ salt.of(offset, sequence);
+    set(buffer, draft.offset, &checksum.to_le_bytes());
+    checksum
+}
+
+/// The record at the start of `bytes`, checked, and how many bytes it takes.
+pub(crate) fn read(
+    bytes: &[u8],
+    salt: Salt,
+    offset: u64,
+    sequence: Sequence,
+) -> Result<(RecordRef<'_>, usize), RecordDefect> {
+    let mut fields = Bytes::new(bytes);
+    let stored = fields.u32().ok_or(RecordDefect::Overrun)?;
+    let body_bytes = index(fields.u32().ok_or(RecordDefect::Overrun)?);
+    let version = Version::new(fields.u64().ok_or(RecordDefect::Overrun)?);
+    let flags = fields.u8().ok_or(RecordDefect::Overrun)?;
+    let codec = CodecId(fields.u8().ok_or(RecordDefect::Overrun)?);
+    let schema_version = fields.u16().ok_or(RecordDefect::Overrun)?;
+    let body = fields.take(body_bytes).ok_or(RecordDefect::Overrun)?;
+    let total = HEADER_BYTES + body_bytes;
+    let fixed = bytes.get(4..HEADER_BYTES).ok_or(RecordDefect::Overrun)?;
+    if checksum(fixed, crc32(body)) ^ salt.of(offset, sequence) != stored {
+        return Err(RecordDefect::Checksum);
+    }
+    let content = bytes.get(4..total).ok_or(RecordDefect::Overrun)?;
+    let mut record = parse_body(body, flags).ok_or(RecordDefect::Malformed)?;
+    record.version = version;
+    record.codec = codec;
+    record.schema_version = schema_version;
+    record.content = content;
+    record.checksum = stored;
+    Ok((record, total))
+}
+
+/// How long the record at the start of `bytes` says it is, unchecked; for a reader that then fetches and checks it.
+pub(crate) fn stated_length(bytes: &[u8]) -> Option<usize> {
+    let mut fields = Bytes::new(bytes);
+    fields.u32()?;
+    Some(HEADER_BYTES + index(fields.u32()?))
+}
+
+impl RecordRef<'_> {
+    /// A copy that owns its bytes.
+    ///
+    /// # Errors
+    /// `Malformed`: a name that no store of this version writes.
+    pub(crate) fn to_event(self, sequence: Sequence, timestamp: Timestamp) -> Result<Event, RecordDefect> {
+        Ok(Event {
+            sequence,
+            stream: StreamId::new(self.stream).map_err(|_| RecordDefect::Malformed)?,
+            version: self.version,
+            id: self.id,
+            event_type: EventType::new(self.event_type).map_err(|_| RecordDefect::Malformed)?,
+            schema_version: self.schema_version,
+            codec: self.codec,
+            timestamp,
+            tags: read_tags(self.tags).ok_or(RecordDefect::Malformed)?,
+            metadata: read_metadata(self.metadata).ok_or(RecordDefect::Malformed)?,
+            payload: self.payload.to_vec(),
+        })
+    }
+}
+
+fn checksum(fixed: &[u8], body_crc: u32) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(fixed);
+    hasher.update(&body_crc.to_le_bytes());
+    hasher.finalize()
+}
+
+fn parse_body(body: &[u8], flags: u8) -> Option<RecordRef<'_>> {
+    if flags & !FLAGS_KNOWN != 0 {
+        return None;
+    }
+    let mut fields = Bytes::new(body);
+    let id = EventId::from_bytes(fields.array()?);
+    let stream = std::str::from_utf8(fields.short()?).ok()?;
+    let event_type = std::str::from_utf8(fields.short()?).ok()?;
+    let tags = if flags & FLAG_TAGS == 0 { &[][..] } else { take_tags(&mut fields)? };
+    let metadata = if flags & FLAG_METADATA == 0 { &[][..] } else { fields.medium()? };
+    Some(RecordRef {
+        version: Version::ZERO,
+        codec: CodecId::RAW,
+        schema_version: 0,
+        id,
+        stream,
+        event_type,
+        payload: fields.rest(),
+        tags,
+        metadata,
+        content: &[],
+        checksum: 0,
+    })
+}
+
+fn take_tags<'a>(fields: &mut Bytes<'a>) -> Option<&'a [u8]> {
+    let start = fields.rest();
+    let count = fields.u8()?;
+    for _ in 0..count {
+        fields.short()?;
+    }
+    start.get(..start.len() - fields.rest().len())
+}
+
+fn read_tags(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut fields = Bytes::new(bytes);
+    if bytes.is_empty() {
+        return Some(Vec::new());
+    }
+    (0..fields.u8()?).map(|_| text(fields.short()?)).collect()
+}
+
+fn write_metadata(buffer: &mut Vec<u8>, metadata: &Metadata) -> Result<()> {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0, 0]);
+    let mut flags = 0;
+    for (text, flag) in [
+        (&metadata.correlation_id, HAS_CORRELATION),
+        (&metadata.causation_id, HAS_CAUSATION),
+        (&metadata.actor, HAS_ACTOR),
+    ] {
+        flags |= if text.is_some() { flag } else { 0 };
+    }
+    buffer.push(flags);
+    for text in [&metadata.correlation_id, &metadata.causation_id, &metadata.actor].into_iter().flatten() {
+        write_medium(buffer, text)?;
+    }
+    buffer.push(length_u8(metadata.pairs.len()));
+    for (key, value) in &metadata.pairs {
+        write_medium(buffer, key)?;
+        write_medium(buffer, value)?;
+    }
+    let length = buffer.len() - start - 2;
+    if length > limits::METADATA_BYTES_MAX {
+        return Err(past_limit("metadata", length, limits::METADATA_BYTES_MAX, "bytes"));
+    }
+    set(buffer, start, &length_u16(length).to_le_bytes());
+    Ok(())
+}
+
+fn read_metadata(bytes: &[u8]) -> Option<Metadata> {
+    let mut metadata = Metadata::default();
+    if bytes.is_empty() {
+        return Some(metadata);
+    }
+    let mut fields = Bytes::new(bytes);
+    let flags = fields.u8()?;
+    let mut optional = |flag: u8| -> Option<Option<String>> {
+        if flags & flag == 0 { Some(None) } else { Some(Some(text(fields.medium()?)?)) }
+    };
+    metadata.correlation_id = optional(HAS_CORRELATION)?;
+    metadata.causation_id = optional(HAS_CAUSATION)?;
+    metadata.actor = optional(HAS_ACTOR)?;
+    for _ in 0..fields.u8()? {
+        metadata.pairs.push((text(fields.medium()?)?, text(fields.medium()?)?));
+    }
+    fields.rest().is_empty().then_some(metadata)
+}
+
+fn check(event: &NewEvent) -> Result<()> {
+    if event.payload.len() > limits::PAYLOAD_BYTES_MAX {
+        return Err(past_limit("payload", event.payload.len(), limits::PAYLOAD_BYTES_MAX, "bytes"));
+    }
+    if event.tags.len() > limits::TAGS_MAX {
+        return Err(past_limit("event", event.tags.len(), limits::TAGS_MAX, "tags"));
+    }
+    if let Some(tag) = event.tags.iter().find(|tag| tag.len() > limits::TAG_BYTES_MAX) {
+        return Err(past_limit("tag", tag.len(), limits::TAG_BYTES_MAX, "bytes"));
+    }
+    if event.metadata.pairs.len() > limits::METADATA_PAIRS_MAX {
+        return Err(past_limit("metadata", event.metadata.pairs.len(), limits::METADATA_PAIRS_MAX, "pairs"));
+    }
+    Ok(())
+}
+
+fn past_limit(what: &str, actual: usize, max: usize, unit: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("{what} has {actual} {unit}, at most {max} are allowed"))
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+fn write_short(buffer: &mut Vec<u8>, text: &str) {
+    buffer.push(length_u8(text.len()));
+    buffer.extend_from_slice(text.as_bytes());
+}
+
+fn write_medium(buffer: &mut Vec<u8>, text: &str) -> Result<()> {
+    if text.len() > limits::METADATA_BYTES_MAX {
+        return Err(past_limit("metadata", text.len(), limits::METADATA_BYTES_MAX, "bytes"));
+    }
+    buffer.extend_from_slice(&length_u16(text.len()).to_le_bytes());
+    buffer.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn length_u8(length: usize) -> u8 {
+    u8::try_from(length).unwrap_or_else(|_| unreachable!("a length past its limit: {length}"))
+}
+
+fn length_u16(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or_else(|_| unreachable!("a length past its limit: {length}"))
+}
+
+/// Writes `bytes` into `buffer` at a place that the caller has made room for.
+pub(crate) fn set(buffer: &mut [u8], offset: usize, bytes: &[u8]) {
+    match buffer.get_mut(offset..offset + bytes.len()) {
+        Some(place) => place.copy_from_slice(bytes),
+        None => unreachable!("no room was made for {} bytes at {offset}", bytes.len()),
+    }
+}
+
+const _: () = assert!(limits::STREAM_NAME_BYTES_MAX <= 255);
+const _: () = assert!(limits::EVENT_TYPE_BYTES_MAX <= 255);
+const _: () = assert!(limits::TAG_BYTES_MAX <= 255 && limits::TAGS_MAX <= 255 && limits::METADATA_PAIRS_MAX <= 255);
+const _: () = assert!(limits::METADATA_BYTES_MAX <= 65_535);
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

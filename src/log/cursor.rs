@@ -1,0 +1,214 @@
+//! Reading frames and records of the log, in order or at a place; each checked as it is read.
+
+use std::sync::Arc;
+
+use super::files::{self, LogFiles, Segment};
+use super::window::Window;
+use crate::error::{Error, Result};
+use crate::format::frame::{self, FrameDefect, FrameHeader, FrameRef, HEADER_BYTES, to_u64};
+use crate::format::record;
+use crate::types::{Event, Sequence, Timestamp};
+
+/// Walks frames forwards from a sequence; marks are passed over.
+#[derive(Debug)]
+pub(crate) struct FrameCursor {
+    files: Arc<LogFiles>,
+    segment: Arc<Segment>,
+    /// The first sequence of the segment after, once there is one.
+    until: Option<Sequence>,
+    window: Window,
+    offset: u64,
+    next: Sequence,
+}
+
+impl FrameCursor {
+    /// A cursor whose next frame is the one that holds `sequence`, which must be in the log.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`, `Io`.
+    pub(crate) fn at(files: &Arc<LogFiles>, sequence: Sequence) -> Result<Self> {
+        let mut cursor = Self::before(files, sequence)?;
+        loop {
+            let header = cursor.header()?;
+            if header.next_sequence() > sequence {
+                return Ok(cursor);
+            }
+            cursor.pass(&header);
+        }
+    }
+
+    /// A cursor at the last anchor at or before `sequence`.
+    fn before(files: &Arc<LogFiles>, sequence: Sequence) -> Result<Self> {
+        let Some((segment, until)) = files.holding(sequence) else {
+            return Err(files::corrupt(sequence, 0, sequence, "a segment that holds this sequence", "none"));
+        };
+        let anchor = files.anchor(&segment, sequence)?;
+        let window = files.window(&segment)?;
+        Ok(Self {
+            files: Arc::clone(files),
+            segment,
+            until,
+            window,
+            offset: u64::from(anchor.offset),
+            next: anchor.sequence,
+        })
+    }
+
+    /// The next frame that holds events, which must exist; its records are checked when they are read.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`, `Io`.
+    pub(crate) fn frame(&mut self) -> Result<FrameRef<'_>> {
+        loop {
+            self.cross_over()?;
+            let header = self.header()?;
+            if header.event_count == 0 {
+                self.pass(&header);
+                continue;
+            }
+            let offset = self.offset;
+            self.pass(&header);
+            return Self::body(&mut self.window, &self.segment, header, offset);
+        }
+    }
+
+    fn body<'a>(window: &'a mut Window, segment: &Segment, header: FrameHeader, offset: u64) -> Result<FrameRef<'a>> {
+        let total = usize::try_from(header.total_bytes()).unwrap_or(usize::MAX);
+        let bytes = window.get(offset, total).map_err(|source| LogFiles::io(segment.first, "read", source))?;
+        FrameRef::unchecked(header, bytes, segment.salt, offset).map_err(|defect| {
+            files::corrupt(segment.first, offset, header.first_sequence, "a whole frame", defect.to_string())
+        })
+    }
+
+    /// Goes to the next segment where this one's events are read.
+    fn cross_over(&mut self) -> Result<()> {
+        if self.until.is_none() {
+            self.until = self.files.following(self.segment.first).map(|segment| segment.first);
+        }
+        if self.until != Some(self.next) {
+            return Ok(());
+        }
+        let files = Arc::clone(&self.files);
+        *self = Self::before(&files, self.next)?;
+        Ok(())
+    }
+
+    fn header(&mut self) -> Result<FrameHeader> {
+        let (first, offset, next) = (self.segment.first, self.offset, self.next);
+        let bytes = self.window.get(offset, HEADER_BYTES).map_err(|source| LogFiles::io(first, "read", source))?;
+        let header = frame::read_header(bytes, self.segment.salt, offset, u64::MAX)
+            .map_err(|defect| files::corrupt(first, offset, next, "a frame", defect.to_string()))?;
+        if header.first_sequence != next {
+            let found = format!("a frame of sequence {}", header.first_sequence);
+            return Err(files::corrupt(first, offset, next, "a frame of this sequence", found));
+        }
+        Ok(header)
+    }
+
+    fn pass(&mut self, header: &FrameHeader) {
+        self.offset += header.total_bytes();
+        self.next = header.next_sequence();
+    }
+}
+
+/// The events of the stretch that holds `sequence`, up to it, oldest first: what a walk backwards takes at once.
+///
+/// # Errors
+/// `Corrupt`, `UnsupportedFormat`, `Io`.
+pub(crate) fn stretch_through(
+    files: &Arc<LogFiles>,
+    sequence: Sequence,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(Sequence, Vec<Event>)> {
+    let mut cursor = FrameCursor::before(files, sequence)?;
+    let start = cursor.next;
+    let mut events = Vec::new();
+    while cursor.next <= sequence {
+        let frame = cursor.frame()?;
+        collect(&frame, start, sequence, &wanted, &mut |event| events.push(event))?;
+    }
+    Ok((start, events))
+}
+
+/// Gives the events of a frame that lie in a range and whose type is wanted.
+///
+/// # Errors
+/// `Corrupt`: a record is damaged.
+pub(crate) fn collect(
+    frame: &FrameRef<'_>,
+    from: Sequence,
+    through: Sequence,
+    wanted: impl Fn(&str) -> bool,
+    take: &mut impl FnMut(Event),
+) -> Result<()> {
+    let damaged = |defect: FrameDefect| damaged_in(frame, defect);
+    for placed in frame.records().map_err(damaged)? {
+        let placed = placed.map_err(damaged)?;
+        if placed.sequence < from || placed.sequence > through || !wanted(placed.record.event_type) {
+            continue;
+        }
+        let event = placed.record.to_event(placed.sequence, frame.header.timestamp);
+        take(event.map_err(|defect| damaged(FrameDefect::Record(0, defect)))?);
+    }
+    Ok(())
+}
+
+/// The error for a frame whose body is damaged.
+pub(crate) fn damaged_in(frame: &FrameRef<'_>, defect: FrameDefect) -> Error {
+    let sequence = match defect {
+        FrameDefect::Record(number, _) => frame.header.first_sequence.plus(u64::from(number)),
+        _ => frame.header.first_sequence,
+    };
+    files::corrupt(frame.segment(), frame.offset, sequence, "a sound frame", defect.to_string())
+}
+
+/// The time of the commit that holds `sequence`, which must be in the log.
+///
+/// # Errors
+/// `Corrupt`, `UnsupportedFormat`, `Io`.
+pub(crate) fn commit_time(files: &Arc<LogFiles>, sequence: Sequence) -> Result<Timestamp> {
+    Ok(FrameCursor::at(files, sequence)?.header()?.timestamp)
+}
+
+/// Where one record lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordPlace {
+    pub(crate) sequence: Sequence,
+    pub(crate) segment: Sequence,
+    pub(crate) frame_offset: u64,
+    pub(crate) record_offset: u64,
+}
+
+/// One event, read at its place: the frame's header and this record are checked, the rest of the commit is not read.
+///
+/// # Errors
+/// `Corrupt`: the place holds something else, or the record is damaged. `UnsupportedFormat`, `Io`.
+pub(crate) fn read_event(files: &LogFiles, place: RecordPlace) -> Result<Event> {
+    let Some(segment) = files.named(place.segment) else {
+        return Err(files::corrupt(
+            place.segment,
+            place.frame_offset,
+            place.sequence,
+            "a segment of the log",
+            "no such segment",
+        ));
+    };
+    let io = |source| LogFiles::io(place.segment, "read", source);
+    let damaged = |offset, found: String| files::corrupt(place.segment, offset, place.sequence, "this event", found);
+    let mut window = Window::narrow(files.source(&segment)?);
+    let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
+    let header = frame::read_header(bytes, segment.salt, place.frame_offset, u64::MAX)
+        .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
+    if !(header.first_sequence..header.next_sequence()).contains(&place.sequence) {
+        return Err(damaged(place.frame_offset, format!("a frame of sequence {}", header.first_sequence)));
+    }
+    let offset = place.record_offset;
+    let bytes = window.get(offset, record::HEADER_BYTES).map_err(io)?;
+    let end = place.frame_offset + header.total_bytes();
+    let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= end);
+    let length = length.ok_or_else(|| damaged(offset, "a record that reaches beyond its frame".into()))?;
+    let bytes = window.get(offset, length).map_err(io)?;
+    let (record, _) = record::read(bytes, segment.salt, offset, place.sequence)
+        .map_err(|defect| damaged(offset, FrameDefect::Record(0, defect).to_string()))?;
+    record.to_event(place.sequence, header.timestamp).map_err(|defect| damaged(offset, format!("{defect:?}")))
+}

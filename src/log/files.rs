@@ -1,0 +1,366 @@
+//! The log's files: which segments there are, and how to read each.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::window::{Source, Window};
+use crate::disk::{self, Disk, DiskFile, Mapping, OpenMode};
+use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::format::checksum::Salt;
+use crate::format::merkle::Hash;
+use crate::format::seal::{Anchor, Seal};
+use crate::format::segment::{self, HEADER_BYTES, HeaderDefect, SegmentHeader};
+use crate::limits;
+use crate::sync::{Mutex, RwLock};
+use crate::types::{Sequence, StoreId};
+
+/// One segment of the log.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Its first sequence, which names it.
+    pub(crate) first: Sequence,
+    pub(crate) salt: Salt,
+    header: OnceLock<SegmentHeader>,
+    anchors: RwLock<Option<Arc<Vec<Anchor>>>>,
+    /// While it is written to: its file, and anchors that grow.
+    active: RwLock<Option<Active>>,
+}
+
+#[derive(Debug)]
+struct Active {
+    file: Arc<dyn DiskFile>,
+    anchors: Vec<Anchor>,
+}
+
+/// All segments of a log, oldest first; the last one is active.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) directory: PathBuf,
+    pub(crate) store_id: StoreId,
+    segments: RwLock<Vec<Arc<Segment>>>,
+    maps: Mutex<MapCache>,
+    /// Finished segments that have no seal.
+    unsealed: Mutex<BTreeSet<Sequence>>,
+}
+
+impl LogFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, directory: PathBuf, store_id: StoreId, firsts: &[Sequence]) -> Self {
+        assert!(firsts.is_sorted_by(|a, b| a < b), "segments are told in order");
+        let segments = firsts.iter().map(|first| Arc::new(Segment::new(store_id, *first))).collect();
+        Self {
+            disk,
+            directory,
+            store_id,
+            segments: RwLock::new(segments),
+            maps: Mutex::default(),
+            unsealed: Mutex::default(),
+        }
+    }
+
+    /// Adds the segment that is written to from now on; the one before is finished.
+    pub(crate) fn push_active(&self, header: SegmentHeader, file: Arc<dyn DiskFile>) {
+        let segment = Segment::new(self.store_id, header.first_sequence);
+        let _ = segment.header.set(header);
+        segment.start(file);
+        let mut segments = self.segments.write();
+        if let Some(last) = segments.last() {
+            assert!(last.first < header.first_sequence, "segments are added in order");
+            last.finish();
+            self.unsealed.lock().insert(last.first);
+        }
+        segments.push(Arc::new(segment));
+    }
+
+    /// Notes which finished segments have no seal, from the seals that were found.
+    pub(crate) fn note_seals(&self, seals: &[Sequence]) {
+        let segments = self.segments.read();
+        let finished = segments.split_last().map_or(&[][..], |(_, finished)| finished);
+        let missing = finished.iter().map(|segment| segment.first).filter(|first| seals.binary_search(first).is_err());
+        self.unsealed.lock().extend(missing);
+    }
+
+    /// The oldest finished segment that has no seal.
+    pub(crate) fn next_unsealed(&self) -> Option<Sequence> {
+        self.unsealed.lock().first().copied()
+    }
+
+    /// The segment has its seal.
+    pub(crate) fn sealed(&self, first: Sequence) {
+        self.unsealed.lock().remove(&first);
+    }
+
+    /// The segment's seal turned out to be of no use.
+    pub(crate) fn unseal(&self, first: Sequence) {
+        self.unsealed.lock().insert(first);
+    }
+
+    /// The segment cannot be sealed, and those after it not either, as long as this store is open.
+    pub(crate) fn skip_seal(&self, first: Sequence) {
+        self.unsealed.lock().retain(|other| *other < first);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.segments.read().len()
+    }
+
+    pub(crate) fn last(&self) -> Option<Arc<Segment>> {
+        self.segments.read().last().cloned()
+    }
+
+    /// The segment whose name is `first`.
+    pub(crate) fn named(&self, first: Sequence) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let at = segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
+        segments.get(at).cloned()
+    }
+
+    /// The segment that holds `sequence`, and the first sequence of the one after it.
+    pub(crate) fn holding(&self, sequence: Sequence) -> Option<(Arc<Segment>, Option<Sequence>)> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|segment| segment.first <= sequence);
+        let segment = segments.get(after.checked_sub(1)?)?.clone();
+        Some((segment, segments.get(after).map(|next| next.first)))
+    }
+
+    /// The segment that follows the one named `first`.
+    pub(crate) fn following(&self, first: Sequence) -> Option<Arc<Segment>> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|segment| segment.first <= first);
+        segments.get(after).cloned()
+    }
+
+    pub(crate) fn path(&self, first: Sequence) -> PathBuf {
+        self.directory.join(segment::file_name(first))
+    }
+
+    /// The file as it is named in reports.
+    pub(crate) fn label(first: Sequence) -> String {
+        format!("log/{}", segment::file_name(first))
+    }
+
+    /// A segment's bytes: mapped where it is finished.
+    ///
+    /// # Errors
+    /// `Io`: it cannot be opened or mapped.
+    pub(crate) fn source(&self, segment: &Segment) -> Result<Source> {
+        if let Some(active) = &*segment.active.read() {
+            return Ok(Source::File(Arc::clone(&active.file)));
+        }
+        if let Some(mapping) = self.maps.lock().get(segment.first) {
+            return Ok(Source::Map(mapping));
+        }
+        let mapping = self.open(segment.first)?.map().map_err(|source| Self::io(segment.first, "map", source))?;
+        self.maps.lock().put(segment.first, mapping.clone());
+        Ok(Source::Map(mapping))
+    }
+
+    /// A segment's file, for positioned reads.
+    ///
+    /// # Errors
+    /// `Io`: it cannot be opened. `Corrupt`: it is not there.
+    pub(crate) fn open(&self, first: Sequence) -> Result<Arc<dyn DiskFile>> {
+        self.disk.open(&self.path(first), OpenMode::Read).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => missing(first),
+            _ => Self::io(first, "open", source),
+        })
+    }
+
+    pub(crate) fn io(first: Sequence, what: &str, source: io::Error) -> Error {
+        Error::from_io(format!("{what} {}", Self::label(first)), source)
+    }
+
+    /// A segment's header, read once.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`, `Io`.
+    pub(crate) fn header(&self, segment: &Segment) -> Result<SegmentHeader> {
+        if let Some(header) = segment.header.get() {
+            return Ok(*header);
+        }
+        let header = read_header(self.open(segment.first)?.as_ref(), self.store_id, segment.first)?;
+        let _ = segment.header.set(header);
+        Ok(header)
+    }
+
+    /// The last anchor at or before `sequence`.
+    ///
+    /// # Errors
+    /// As [`header`](Self::header).
+    pub(crate) fn anchor(&self, segment: &Segment, sequence: Sequence) -> Result<Anchor> {
+        assert!(segment.first <= sequence, "the segment holds the sequence");
+        let find = |anchors: &[Anchor]| {
+            let after = anchors.partition_point(|anchor| anchor.sequence <= sequence);
+            after.checked_sub(1).and_then(|at| anchors.get(at)).copied()
+        };
+        if let Some(active) = &*segment.active.read() {
+            if let Some(anchor) = find(&active.anchors) {
+                return Ok(anchor);
+            }
+        } else if let Some(anchor) = self.finished_anchors(segment).and_then(|anchors| find(&anchors)) {
+            return Ok(anchor);
+        }
+        Ok(Anchor { sequence: segment.first, offset: self.header(segment)?.frames_offset })
+    }
+
+    /// Without a seal there are none, and a look-up walks from the segment's start.
+    fn finished_anchors(&self, segment: &Segment) -> Option<Arc<Vec<Anchor>>> {
+        if let Some(anchors) = &*segment.anchors.read() {
+            return Some(Arc::clone(anchors));
+        }
+        let (seal, _) = self.read_seal(segment.first)?;
+        let anchors = Arc::new(seal.anchors);
+        *segment.anchors.write() = Some(Arc::clone(&anchors));
+        Some(anchors)
+    }
+
+    /// A segment's seal and its digest; `None` where it is missing or damaged, which is no loss.
+    pub(crate) fn read_seal(&self, first: Sequence) -> Option<(Seal, Hash)> {
+        let bytes = read_whole(self.disk.as_ref(), &self.directory.join(segment::seal_name(first))).ok()?;
+        Seal::decode(&bytes, self.store_id, first)
+    }
+
+    /// A window on a segment.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub(crate) fn window(&self, segment: &Segment) -> Result<Window> {
+        Ok(Window::new(self.source(segment)?))
+    }
+}
+
+impl Segment {
+    fn new(store_id: StoreId, first: Sequence) -> Self {
+        Self {
+            first,
+            salt: Salt::new(store_id, first),
+            header: OnceLock::new(),
+            anchors: RwLock::new(None),
+            active: RwLock::new(None),
+        }
+    }
+
+    /// From now on it is written to.
+    pub(crate) fn start(&self, file: Arc<dyn DiskFile>) {
+        *self.active.write() = Some(Active { file, anchors: Vec::new() });
+    }
+
+    /// Notes a frame that was written, if it is far enough from the last anchor.
+    pub(crate) fn note_frame(&self, sequence: Sequence, offset: u64) {
+        if let Some(active) = &mut *self.active.write() {
+            note_anchor(&mut active.anchors, sequence, offset);
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(active) = self.active.write().take() {
+            *self.anchors.write() = Some(Arc::new(active.anchors));
+        }
+    }
+}
+
+/// Adds an anchor where the last one is far enough back.
+pub(crate) fn note_anchor(anchors: &mut Vec<Anchor>, sequence: Sequence, offset: u64) {
+    let is_due =
+        anchors.last().is_none_or(|last| offset >= u64::from(last.offset) + crate::format::seal::ANCHOR_EVERY_BYTES);
+    if let (true, Ok(offset)) = (is_due, u32::try_from(offset)) {
+        anchors.push(Anchor { sequence, offset });
+    }
+}
+
+/// Reads and checks the header of the segment named `first`.
+///
+/// # Errors
+/// `Corrupt`, `UnsupportedFormat`, `Io`.
+pub(crate) fn read_header(file: &dyn DiskFile, store_id: StoreId, first: Sequence) -> Result<SegmentHeader> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let read = disk::read_up_to(file, &mut bytes, 0).map_err(|source| LogFiles::io(first, "read", source))?;
+    bytes.truncate(read);
+    SegmentHeader::decode(&bytes, store_id, first).map_err(|defect| {
+        let found = match defect {
+            HeaderDefect::Newer(version) => {
+                let text = format!(
+                    "{} has format {version}, this program knows up to {}",
+                    LogFiles::label(first),
+                    crate::format::FORMAT_VERSION
+                );
+                return Error::new(ErrorKind::UnsupportedFormat, text);
+            }
+            HeaderDefect::NoSegment => "something else",
+            HeaderDefect::Checksum => "a header whose checksum fails",
+            HeaderDefect::Fields => "a header with fields out of range",
+        };
+        corrupt(first, 0, first, "the header of this segment of this store", found)
+    })
+}
+
+pub(crate) fn corrupt(
+    segment: Sequence,
+    offset: u64,
+    sequence: Sequence,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Error {
+    Error::corrupt(Corruption {
+        file: LogFiles::label(segment),
+        offset: Some(offset),
+        sequence: Some(sequence),
+        expected: expected.into(),
+        found: found.into(),
+    })
+}
+
+fn missing(first: Sequence) -> Error {
+    Error::corrupt(Corruption {
+        file: LogFiles::label(first),
+        offset: None,
+        sequence: Some(first),
+        expected: "a segment of the log".into(),
+        found: "no such file".into(),
+    })
+}
+
+/// A small file's bytes.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.length()?).map_err(io::Error::other)?];
+    disk::read_exact_at(file.as_ref(), &mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// The mappings used last.
+#[derive(Debug, Default)]
+struct MapCache {
+    entries: Vec<(Sequence, Mapping, u64)>,
+    uses: u64,
+}
+
+impl MapCache {
+    fn get(&mut self, first: Sequence) -> Option<Mapping> {
+        self.uses += 1;
+        let uses = self.uses;
+        let entry = self.entries.iter_mut().find(|entry| entry.0 == first)?;
+        entry.2 = uses;
+        Some(entry.1.clone())
+    }
+
+    fn put(&mut self, first: Sequence, mapping: Mapping) {
+        self.uses += 1;
+        self.entries.retain(|entry| entry.0 != first);
+        if self.entries.len() >= limits::MAPS_MAX {
+            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.2).map(|(at, _)| at);
+            oldest.map(|at| self.entries.swap_remove(at));
+        }
+        self.entries.push((first, mapping, self.uses));
+        assert!(self.entries.len() <= limits::MAPS_MAX, "mappings are bounded");
+    }
+}

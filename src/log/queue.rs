@@ -1,0 +1,218 @@
+//! Group commit as a state machine: who joins which group, who leads it, who is woken.
+//!
+//! Commits join the *forming* group. One caller takes it, writes and syncs it, and answers its members; while it does, the
+//! next group forms. The caller leads with the *lead token*, of which there is exactly one: it lies in the forming group's
+//! word (`LEAD`) while nobody works, and whoever changes that word to `LED` has it.
+//!
+//! Invariants:
+//! 1. At most one caller has the token between [`Queue::take`] and [`Queue::finish`].
+//! 2. A group's word goes `FORMING` -> `LEAD` -> `LED` -> `DONE`, or starts at `LEAD` where the token is free; never back.
+//! 3. A group's result is set before its word becomes `DONE`; nobody is answered before.
+//! 4. Commits are taken in the order in which they joined.
+//! 5. After [`Queue::poison`] nothing joins.
+//!
+//! The machine does no I/O and takes no lock; the store keeps it under its commit lock.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Error;
+use crate::sync::WaitWord;
+use crate::types::Timestamp;
+
+/// The group takes members, and another group is being written.
+pub(crate) const FORMING: u32 = 0;
+/// The group takes members, and whoever comes first leads it.
+pub(crate) const LEAD: u32 = 1;
+/// The group is being written.
+pub(crate) const LED: u32 = 2;
+/// The group's result is there.
+pub(crate) const DONE: u32 = 3;
+
+/// What the members of one group share.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) word: WaitWord,
+    result: OnceLock<GroupResult>,
+}
+
+/// What became of a group. Commits are counted from the group's first.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupResult {
+    /// How many of its commits went through.
+    pub(crate) completed: usize,
+    /// Why the others did not.
+    pub(crate) failure: Option<Error>,
+    /// The time of the group's commits.
+    pub(crate) timestamp: Timestamp,
+}
+
+impl Group {
+    fn new(word: u32) -> Arc<Self> {
+        Arc::new(Self { word: WaitWord::new(word), result: OnceLock::new() })
+    }
+
+    /// Its result, once it has one.
+    pub(crate) fn result(&self) -> Option<&GroupResult> {
+        if self.word.load() == DONE { self.result.get() } else { None }
+    }
+
+    /// Sets the result and wakes everybody. The first result stands.
+    pub(crate) fn resolve(&self, result: GroupResult) {
+        let _ = self.result.set(result);
+        self.word.store(DONE);
+        self.word.wake_all();
+    }
+}
+
+/// The queue of commits of type `C`.
+#[derive(Debug)]
+pub(crate) struct Queue<C> {
+    forming: Arc<Group>,
+    commits: Vec<C>,
+    bytes: u64,
+    bytes_max: u64,
+    leading: Option<Arc<Group>>,
+    poison: Option<Error>,
+}
+
+/// What became of a wish to join.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// It is in this group, at this place.
+    In(Arc<Group>, usize),
+    /// The forming group is full: wait until it is taken, and try again. The commit is dropped.
+    Full,
+}
+
+impl<C> Queue<C> {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { forming: Group::new(LEAD), commits: Vec::new(), bytes: 0, bytes_max, leading: None, poison: None }
+    }
+
+    /// Why nothing may join any more.
+    pub(crate) fn poisoned(&self) -> Option<&Error> {
+        self.poison.as_ref()
+    }
+
+    /// Adds a commit of so many bytes. One that is larger than a group may be has a group of its own.
+    pub(crate) fn join(&mut self, commit: C, bytes: u64) -> Joined {
+        assert!(self.poison.is_none(), "nothing joins a poisoned queue");
+        if !self.has_room(bytes) {
+            return Joined::Full;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.commits.push(commit);
+        Joined::In(Arc::clone(&self.forming), self.commits.len() - 1)
+    }
+
+    /// Whether a commit of so many bytes would be taken now; where not, the group to wait for.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.commits.is_empty() || self.bytes.saturating_add(bytes) <= self.bytes_max
+    }
+
+    /// The group that forms.
+    pub(crate) fn forming(&self) -> &Arc<Group> {
+        &self.forming
+    }
+
+    /// Whether a group waits for somebody to lead it.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.commits.is_empty() && self.forming.word.load() == LEAD
+    }
+
+    /// Takes the forming group, which the caller has changed from `LEAD` to `LED`.
+    pub(crate) fn take(&mut self) -> (Arc<Group>, Vec<C>) {
+        assert!(self.leading.is_none(), "one leads at a time");
+        assert_eq!(self.forming.word.load(), LED, "the caller has the token");
+        let group = std::mem::replace(&mut self.forming, Group::new(FORMING));
+        self.leading = Some(Arc::clone(&group));
+        self.bytes = 0;
+        (group, std::mem::take(&mut self.commits))
+    }
+
+    /// Ends the caller's lead: the token passes to the forming group, which is returned to be woken.
+    pub(crate) fn finish(&mut self) -> Arc<Group> {
+        assert!(self.leading.take().is_some(), "somebody led");
+        let passed = self.forming.word.change(FORMING, LEAD);
+        assert!(passed, "the forming group had no token");
+        Arc::clone(&self.forming)
+    }
+
+    /// Removes what is forming, for it cannot go through after what was led failed cleanly. Its group is done with, and a
+    /// new one forms.
+    pub(crate) fn abandon_forming(&mut self) -> (Arc<Group>, Vec<C>) {
+        assert!(self.leading.is_some(), "only who leads abandons");
+        let group = std::mem::replace(&mut self.forming, Group::new(FORMING));
+        self.bytes = 0;
+        (group, std::mem::take(&mut self.commits))
+    }
+
+    /// Nothing joins any more. Returns the groups that are not done, for their members to be answered: what was led, and
+    /// what formed.
+    pub(crate) fn poison(&mut self, why: Error) -> (Option<Arc<Group>>, Arc<Group>) {
+        self.poison.get_or_insert(why);
+        self.commits.clear();
+        self.bytes = 0;
+        (self.leading.clone(), Arc::clone(&self.forming))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn place(joined: Joined) -> (Arc<Group>, usize) {
+        match joined {
+            Joined::In(group, place) => (group, place),
+            Joined::Full => panic!("full"),
+        }
+    }
+
+    #[test]
+    fn the_first_to_come_leads_and_the_next_group_forms_meanwhile() {
+        let mut queue = Queue::new(100);
+        let (first, at) = place(queue.join("a", 10));
+        assert_eq!((first.word.load(), at), (LEAD, 0));
+        assert!(queue.is_waiting());
+        assert!(first.word.change(LEAD, LED));
+        let (led, commits) = queue.take();
+        assert!(Arc::ptr_eq(&led, &first));
+        assert_eq!(commits, ["a"]);
+        let (second, at) = place(queue.join("b", 10));
+        assert_eq!((second.word.load(), at), (FORMING, 0));
+        assert_eq!(place(queue.join("c", 10)).1, 1);
+        assert!(!queue.is_waiting());
+        let next = queue.finish();
+        assert!(Arc::ptr_eq(&next, &second));
+        assert_eq!(second.word.load(), LEAD);
+        led.resolve(GroupResult { completed: 1, failure: None, timestamp: Timestamp::EPOCH });
+        assert_eq!(led.result().unwrap().completed, 1);
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_bytes_and_a_large_commit_goes_alone() {
+        let mut queue = Queue::new(100);
+        place(queue.join("large", 1000));
+        assert!(matches!(queue.join("b", 1), Joined::Full));
+        assert!(queue.forming().word.change(LEAD, LED));
+        queue.take();
+        place(queue.join("b", 60));
+        place(queue.join("c", 40));
+        assert!(matches!(queue.join("d", 1), Joined::Full));
+    }
+
+    #[test]
+    fn nothing_is_answered_before_its_result() {
+        let mut queue = Queue::new(100);
+        let (group, _) = place(queue.join("a", 1));
+        assert!(group.result().is_none());
+        assert!(group.word.change(LEAD, LED));
+        queue.take();
+        assert!(group.result().is_none());
+        let (led, forming) = queue.poison(Error::new(ErrorKind::Poisoned, "sync failed"));
+        assert!(Arc::ptr_eq(&led.unwrap(), &group));
+        assert_eq!(forming.word.load(), FORMING);
+        assert!(queue.poisoned().is_some());
+    }
+}

@@ -1,0 +1,143 @@
+//! Making segment files: the first one, the next one, and the spare that is prepared beside the writers.
+//!
+//! A segment comes to be in this order, in every durability mode: its room is taken under a temporary name that is never
+//! evidence; the segment before is synced; the header is written and synced; it gets its name; the folder is synced. Only
+//! then is a frame written to it. So a file with a segment's name always has a sound header, and proves that every
+//! segment before it was durable.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{self, Disk, DiskFile, OpenMode};
+use crate::error::{Error, Result};
+use crate::format::frame::to_u64;
+use crate::format::segment::{self, SegmentHeader};
+use crate::sync::Mutex;
+
+/// The ending of every file that is not yet what it will be. Such files are removed when a store is opened.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+/// A file with room for a segment, all zeros, not named as one.
+#[derive(Debug)]
+pub(crate) struct Room {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    length: u64,
+}
+
+/// How room is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// The file grows with each write.
+    None,
+    /// The room is reserved.
+    Reserved,
+    /// The room is reserved and filled with zeros.
+    Zeros,
+}
+
+impl Room {
+    /// Takes room for a segment of `length` bytes under a temporary name.
+    ///
+    /// # Errors
+    /// `StorageFull`: there is none, and nothing is left behind. `Io`.
+    pub(crate) fn take(disk: &dyn Disk, directory: &Path, name: &str, length: u64, filling: Filling) -> Result<Self> {
+        let path = directory.join(format!("{name}{TEMPORARY}"));
+        let context = |what: &str| format!("{what} log/{name}{TEMPORARY}");
+        if disk.kind(&path).map_err(|source| Error::from_io(context("look for"), source))?.is_some() {
+            disk.remove(&path).map_err(|source| Error::from_io(context("remove"), source))?;
+        }
+        let file = disk.open(&path, OpenMode::CreateNew).map_err(|source| Error::from_io(context("create"), source))?;
+        let filled = match filling {
+            Filling::None => Ok(()),
+            Filling::Reserved => file.allocate(length),
+            Filling::Zeros => file.allocate(length).and_then(|()| fill_with_zeros(file.as_ref(), length)),
+        };
+        match filled {
+            Ok(()) => Ok(Self { file, path, length }),
+            Err(source) => {
+                // What was taken is given back; that this fails too changes nothing for the caller, and an open removes it.
+                let _ = disk.remove(&path);
+                Err(Error::from_io(context("take room for"), source))
+            }
+        }
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Makes it a segment: header, sync, name, sync of the folder. The segment before must be synced.
+    ///
+    /// # Errors
+    /// `Io`: some of it may have happened; nothing may be written to the log any more.
+    pub(crate) fn into_segment(
+        self,
+        disk: &dyn Disk,
+        directory: &Path,
+        header: &SegmentHeader,
+    ) -> Result<Arc<dyn DiskFile>> {
+        let name = segment::file_name(header.first_sequence);
+        let io = |what: &str, source| Error::from_io(format!("{what} log/{name}"), source);
+        disk::write_all_at(self.file.as_ref(), &[&header.encode()], 0)
+            .map_err(|source| io("write the header of", source))?;
+        // Twice, for a file system that reports a failed write one sync late.
+        for _ in 0..2 {
+            self.file.sync_data().map_err(|source| io("sync", source))?;
+        }
+        disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
+        disk.sync_directory(directory).map_err(|source| io("sync the folder of", source))?;
+        Ok(self.file)
+    }
+}
+
+/// In small writes, for large ones make large folios, which slow small syncs down; and in small synced steps, for one sync
+/// of everything would hold up a commit for as long as it takes.
+fn fill_with_zeros(file: &dyn DiskFile, length: u64) -> std::io::Result<()> {
+    const WRITE_BYTES: usize = 4096;
+    const STEP_BYTES: u64 = 256 * 1024;
+    let zeros = [0; WRITE_BYTES];
+    let mut offset = 0;
+    let mut synced = 0;
+    while offset < length {
+        let count = usize::try_from(length - offset).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
+        disk::write_all_at(file, &[zeros.get(..count).unwrap_or_default()], offset)?;
+        offset += to_u64(count);
+        if offset - synced >= STEP_BYTES {
+            file.sync_data()?;
+            synced = offset;
+        }
+    }
+    file.sync_data()
+}
+
+/// The room that is kept ready for the next segment.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    room: Mutex<Option<Room>>,
+}
+
+impl Spare {
+    /// Takes it, if it has that much room.
+    pub(crate) fn take(&self, length: u64) -> Option<Room> {
+        let mut room = self.room.lock();
+        if room.as_ref().is_some_and(|room| room.length() >= length) { room.take() } else { None }
+    }
+
+    pub(crate) fn put(&self, room: Room) {
+        *self.room.lock() = Some(room);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.room.lock().is_some()
+    }
+
+    /// Removes it; whether there was one.
+    pub(crate) fn give_up(&self, disk: &dyn Disk) -> bool {
+        let Some(room) = self.room.lock().take() else { return false };
+        let path = room.path.clone();
+        drop(room);
+        // Where this fails, the next open removes it.
+        disk.remove(&path).is_ok()
+    }
+}

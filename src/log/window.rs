@@ -1,0 +1,78 @@
+//! A segment's bytes, wherever they come from: a mapping, or a window that positioned reads fill.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::disk::{self, DiskFile, Mapping};
+use crate::format::frame::to_u64;
+
+/// What is read at once from a file.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Where a segment's bytes come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Positioned reads: a bad sector is an error, and the file may grow.
+    File(Arc<dyn DiskFile>),
+    /// A mapping of a finished segment.
+    Map(Mapping),
+}
+
+/// A view of a source that hands out slices.
+#[derive(Debug)]
+pub(crate) struct Window {
+    source: Source,
+    buffer: Vec<u8>,
+    start: u64,
+    bytes_read: u64,
+    chunk_bytes: usize,
+}
+
+impl Window {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, buffer: Vec::new(), start: 0, bytes_read: 0, chunk_bytes: CHUNK_BYTES }
+    }
+
+    /// A window that reads no more ahead than asked, for looking at one record.
+    pub(crate) fn narrow(source: Source) -> Self {
+        Self { chunk_bytes: 1024, ..Self::new(source) }
+    }
+
+    /// The bytes at `offset`, as many of `length` as there are.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn get(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let file = match &self.source {
+            Source::Map(mapping) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(mapping.len());
+                let end = start.saturating_add(length).min(mapping.len());
+                return Ok(mapping.get(start..end).unwrap_or_default());
+            }
+            Source::File(file) => file,
+        };
+        if self.covered(offset) < length {
+            self.buffer.resize(length.max(self.chunk_bytes), 0);
+            let read = disk::read_up_to(file.as_ref(), &mut self.buffer, offset)?;
+            self.buffer.truncate(read);
+            self.start = offset;
+            self.bytes_read += to_u64(read);
+        }
+        let start = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
+        let rest = self.buffer.get(start..).unwrap_or_default();
+        Ok(rest.get(..length).unwrap_or(rest))
+    }
+
+    /// How many bytes were read from the file so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// How many buffered bytes there are from `offset` on.
+    fn covered(&self, offset: u64) -> usize {
+        match offset.checked_sub(self.start).map(usize::try_from) {
+            Some(Ok(skip)) => self.buffer.len().saturating_sub(skip),
+            _ => 0,
+        }
+    }
+}

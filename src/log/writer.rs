@@ -1,0 +1,375 @@
+//! Writing frames to the active segment, and going on to the next one.
+//!
+//! There is one writer, under the store's writer lock. It keeps the position, the chain and how far it has synced; it
+//! answers nobody. A failure is *clean* where no byte of the commit was written and the log can go on, and *fatal*
+//! where a write or a sync failed: the latch of the disk has then tripped, and nothing more is written.
+
+use std::sync::Arc;
+
+use super::files::{LogFiles, Segment};
+use super::roll::{Filling, Room, Spare};
+use super::scan::Position;
+use crate::disk::{self, DiskFile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{self, ALIGNMENT, Draft, FrameKind, FramePlace, HEADER_BYTES, to_u64};
+use crate::format::segment::{self, SECTOR_BYTES, SegmentHeader};
+use crate::types::{Sequence, Timestamp, Version};
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriterOptions {
+    pub(crate) segment_bytes: u64,
+    /// What each group of frames is padded to.
+    pub(crate) alignment: u64,
+    pub(crate) filling: Filling,
+    /// How many bytes may be unsynced at the end of a segment.
+    pub(crate) cut_bound: u64,
+}
+
+/// A commit with its sequences and versions, to be written.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) draft: Draft,
+    pub(crate) first_sequence: Sequence,
+    pub(crate) versions: Vec<Version>,
+    /// Where its frame was written.
+    pub(crate) place: Option<FrameAt>,
+}
+
+/// Where a frame lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameAt {
+    pub(crate) segment: Sequence,
+    pub(crate) offset: u64,
+}
+
+/// Why a write did not go through.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// Nothing of the commit was written; the log can go on.
+    Clean(Error),
+    /// What was written is in doubt; nothing more may be written.
+    Fatal(Error),
+}
+
+impl WriteError {
+    fn fatal(what: &str, first: Sequence, source: std::io::Error) -> Self {
+        Self::Fatal(LogFiles::io(first, what, source))
+    }
+}
+
+/// The writer of a log.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    files: Arc<LogFiles>,
+    spare: Arc<Spare>,
+    options: WriterOptions,
+    file: Arc<dyn DiskFile>,
+    segment: Arc<Segment>,
+    header: SegmentHeader,
+    /// Frames end before this offset.
+    capacity: u64,
+    position: Position,
+    /// The last sequence that is synced.
+    durable: Sequence,
+    /// What the last frame written promises.
+    promised: Sequence,
+    /// Whether anything was written since the last sync.
+    is_dirty: bool,
+    rolls: u64,
+}
+
+/// Where a log is continued: its last segment, and the place after its last frame.
+#[derive(Debug)]
+pub(crate) struct LogEnd {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) header: SegmentHeader,
+    pub(crate) length: u64,
+    pub(crate) position: Position,
+    /// What the log promises was durable.
+    pub(crate) promised: Sequence,
+}
+
+/// A sync that is made beside the writer.
+#[derive(Debug)]
+pub(crate) struct SyncTicket {
+    file: Arc<dyn DiskFile>,
+    segment: Sequence,
+    through: Sequence,
+}
+
+impl LogWriter {
+    /// Continues a log, all of which is durable.
+    pub(crate) fn resume(files: Arc<LogFiles>, spare: Arc<Spare>, options: WriterOptions, log: LogEnd) -> Self {
+        let LogEnd { file, header, length, position, promised } = log;
+        let segment = files.last().unwrap_or_else(|| unreachable!("a log has a segment"));
+        assert_eq!(segment.first, header.first_sequence, "the last segment is continued");
+        segment.start(Arc::clone(&file));
+        let stated = if options.filling == Filling::None { options.segment_bytes } else { length };
+        Self {
+            files,
+            spare,
+            options,
+            file,
+            segment,
+            header,
+            capacity: length.max(stated) / options.alignment * options.alignment,
+            position,
+            durable: position.next.previous(),
+            promised,
+            is_dirty: false,
+            rolls: 0,
+        }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(crate) fn segment(&self) -> Sequence {
+        self.segment.first
+    }
+
+    pub(crate) fn durable(&self) -> Sequence {
+        self.durable
+    }
+
+    /// How often a new segment was started.
+    pub(crate) fn rolls(&self) -> u64 {
+        self.rolls
+    }
+
+    /// Whether the active segment is more than half full, so that a spare will be wanted.
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.options.filling != Filling::None && self.position.offset > self.capacity / 2 && !self.spare.is_ready()
+    }
+
+    /// Writes commits, in order; returns how many are written. Each has sequences that follow the one before.
+    /// `before_roll` is called before a new segment is started.
+    ///
+    /// # Errors
+    /// Beside the number of those that are written, why the next one is not.
+    pub(crate) fn write(
+        &mut self,
+        commits: &mut [Pending],
+        now: Timestamp,
+        before_roll: &dyn Fn(),
+    ) -> (usize, Result<(), WriteError>) {
+        let mut done = 0;
+        while let Some(rest) = commits.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let fitting = self.fitting(rest);
+            let outcome = match rest.get_mut(..fitting) {
+                Some(batch) if fitting > 0 => self.write_batch(batch, now),
+                _ => {
+                    before_roll();
+                    self.roll(rest.first().map_or(0, |commit| commit.draft.bytes_max()), now)
+                }
+            };
+            if let Err(error) = outcome {
+                return (done, Err(error));
+            }
+            done += fitting;
+        }
+        (done, Ok(()))
+    }
+
+    /// How many of the commits fit into the active segment, one after another.
+    fn fitting(&self, commits: &[Pending]) -> usize {
+        if self.header.cut_bound < self.options.cut_bound {
+            return 0;
+        }
+        let room = self.capacity.saturating_sub(self.position.offset);
+        let mut total = 0u64;
+        let fits = |commit: &&Pending| {
+            total = total.saturating_add(commit.draft.bytes_max());
+            total <= room
+        };
+        commits.iter().take_while(fits).count()
+    }
+
+    fn write_batch(&mut self, batch: &mut [Pending], now: Timestamp) -> Result<(), WriteError> {
+        let timestamp = now.max(self.position.timestamp);
+        let mut position = Position { timestamp, ..self.position };
+        let last = batch.len() - 1;
+        for (number, commit) in batch.iter_mut().enumerate() {
+            assert_eq!(commit.first_sequence, position.next, "sequences are gapless");
+            let alignment = if number == last { self.options.alignment } else { ALIGNMENT };
+            let place = self.place(&position, alignment);
+            commit.place = Some(FrameAt { segment: self.segment.first, offset: position.offset });
+            let (bytes, checksum) = commit.draft.complete(place, &commit.versions);
+            position.offset += to_u64(bytes.len());
+            position.next = position.next.plus(to_u64(commit.versions.len()));
+            position.chain = checksum;
+        }
+        assert!(position.offset <= self.capacity, "a batch fits its segment");
+        let parts: Vec<&[u8]> = batch.iter().map(|commit| commit.draft.completed()).collect();
+        self.is_dirty = true;
+        disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
+            .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
+        for commit in batch {
+            let offset = commit.place.map_or(0, |place| place.offset);
+            self.segment.note_frame(commit.first_sequence, offset);
+        }
+        self.position = position;
+        self.promised = self.durable;
+        Ok(())
+    }
+
+    fn place(&self, position: &Position, alignment: u64) -> FramePlace {
+        FramePlace {
+            salt: self.segment.salt,
+            offset: position.offset,
+            first_sequence: position.next,
+            durable_through: self.durable,
+            timestamp: position.timestamp,
+            chain: position.chain,
+            alignment,
+        }
+    }
+
+    /// Gives an active segment without events room for a frame of `bytes`: a new one would have its name.
+    fn grow(&mut self, bytes: u64) -> Result<(), WriteError> {
+        let length = (self.position.offset + bytes).next_multiple_of(self.options.alignment);
+        let first = self.segment.first;
+        self.file.allocate(length).map_err(|source| WriteError::Clean(LogFiles::io(first, "take room for", source)))?;
+        self.capacity = length;
+        Ok(())
+    }
+
+    /// Starts the next segment, with room for a frame of `bytes`.
+    fn roll(&mut self, bytes: u64, now: Timestamp) -> Result<(), WriteError> {
+        if self.position.next == self.header.first_sequence {
+            return self.grow(bytes);
+        }
+        let frames_offset = frames_offset(self.options.alignment);
+        let needed = (u64::from(frames_offset) + bytes).next_multiple_of(self.options.alignment.max(ALIGNMENT));
+        let length = self.options.segment_bytes.max(needed);
+        let room = match self.spare.take(length) {
+            Some(room) => room,
+            None => self.take_room(length)?,
+        };
+        let length = room.length();
+        self.settle()?;
+        let header = SegmentHeader {
+            frames_offset,
+            store_id: self.files.store_id,
+            first_sequence: self.position.next,
+            ordinal: self.header.ordinal + 1,
+            previous: self.header.first_sequence,
+            chain: self.position.chain,
+            created: now,
+            cut_bound: self.options.cut_bound,
+        };
+        let disk = Arc::clone(&self.files.disk);
+        let file = room.into_segment(disk.as_ref(), &self.files.directory, &header).map_err(WriteError::Fatal)?;
+        self.files.push_active(header, Arc::clone(&file));
+        self.segment = self.files.last().unwrap_or_else(|| unreachable!("a segment was added"));
+        self.file = file;
+        self.header = header;
+        self.capacity = length / self.options.alignment * self.options.alignment;
+        self.position.offset = u64::from(frames_offset);
+        self.promised = self.durable;
+        self.rolls += 1;
+        tracing::debug!(segment = %header.first_sequence, "rolled");
+        Ok(())
+    }
+
+    /// Room made now, because no spare is ready: it is reserved and not filled, for a commit waits for it.
+    fn take_room(&self, length: u64) -> Result<Room, WriteError> {
+        let filling = if self.options.filling == Filling::None { Filling::None } else { Filling::Reserved };
+        let name = format!("{}-next", segment::file_name(self.position.next));
+        let mut room = Room::take(self.files.disk.as_ref(), &self.files.directory, &name, length, filling);
+        if let Err(error) = &room
+            && error.kind() == ErrorKind::StorageFull
+        {
+            // What is kept ready for later is worth less than this commit.
+            if self.spare.give_up(self.files.disk.as_ref()) {
+                room = Room::take(self.files.disk.as_ref(), &self.files.directory, &name, length, filling);
+            }
+        }
+        room.map_err(WriteError::Clean)
+    }
+
+    /// Makes all that was written durable.
+    ///
+    /// # Errors
+    /// Fatal: the sync failed.
+    pub(crate) fn sync(&mut self) -> Result<(), WriteError> {
+        if self.is_dirty {
+            self.file.sync_data().map_err(|source| WriteError::fatal("sync", self.segment.first, source))?;
+            self.is_dirty = false;
+        }
+        self.durable = self.position.next.previous();
+        Ok(())
+    }
+
+    /// As [`sync`](Self::sync), twice: there are file systems where a sync reports a failed write one sync late. What a later open
+    /// does not write again, because a successor or the index stands on it, is settled first.
+    ///
+    /// # Errors
+    /// Fatal: a sync failed.
+    pub(crate) fn settle(&mut self) -> Result<(), WriteError> {
+        self.sync()?;
+        self.file.sync_data().map_err(|source| WriteError::fatal("sync", self.segment.first, source))
+    }
+
+    /// What a sync beside the writer is to cover; `None` where nothing is unsynced.
+    pub(crate) fn sync_ticket(&self) -> Option<SyncTicket> {
+        let through = self.position.next.previous();
+        (through > self.durable).then(|| SyncTicket {
+            file: Arc::clone(&self.file),
+            segment: self.segment.first,
+            through,
+        })
+    }
+
+    /// Notes that the ticket's sync went through.
+    pub(crate) fn synced(&mut self, ticket: &SyncTicket) {
+        self.durable = self.durable.max(ticket.through);
+        assert!(self.durable < self.position.next, "nothing is durable before it is written");
+    }
+
+    /// Whether the log promises less than is durable.
+    pub(crate) fn wants_mark(&self) -> bool {
+        self.promised < self.durable
+    }
+
+    /// Writes a mark that says how far the log is durable, if there is room for one. It is not synced here.
+    ///
+    /// # Errors
+    /// Fatal: the write failed.
+    pub(crate) fn mark(&mut self, kind: FrameKind) -> Result<(), WriteError> {
+        let place = self.place(&self.position, self.options.alignment);
+        let (bytes, checksum) = frame::mark(kind, place);
+        let end = self.position.offset + to_u64(bytes.len());
+        if end > self.capacity {
+            return Ok(());
+        }
+        self.is_dirty = true;
+        disk::write_all_at(self.file.as_ref(), &[&bytes], self.position.offset)
+            .map_err(|source| WriteError::fatal("write a mark to", self.segment.first, source))?;
+        self.position.offset = end;
+        self.position.chain = checksum;
+        self.promised = self.durable;
+        Ok(())
+    }
+}
+
+impl SyncTicket {
+    /// Makes the sync.
+    ///
+    /// # Errors
+    /// `Io`: it failed; nothing may be written any more.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| LogFiles::io(self.segment, "sync", source))
+    }
+}
+
+/// Where frames start in a segment.
+pub(crate) fn frames_offset(alignment: u64) -> u32 {
+    let offset =
+        if alignment == SECTOR_BYTES { usize::try_from(SECTOR_BYTES).unwrap_or(4096) } else { segment::HEADER_BYTES };
+    u32::try_from(offset).unwrap_or_else(|_| unreachable!("a header is small"))
+}
+
+const _: () = assert!(HEADER_BYTES < segment::HEADER_BYTES);

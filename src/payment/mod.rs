@@ -1,0 +1,50 @@
+//! Payments: a saga over a wallet in this store and a card gateway outside.
+//!
+//! A payment (stream `payment-<payment_id>`) is paid from a wallet, by card, or split over both: reserve (the wallet's part is
+//! held), charge (the card's part is authorised), capture (both are taken). Refused, or not done by its deadline, it is undone in
+//! reverse. Its outcome is one of three: *completed*; *compensated*, where a hold or an authorisation was undone;
+//! *rejected*, where it ended with nothing to undo.
+//!
+//! The rule is: *write the intent, then act*. Every command to the gateway is on record, durably, before it is sent, under an
+//! idempotency key that stays the same over all retries, and its answer is recorded. A command that is on record and not
+//! answered is in doubt: the gateway is asked, or it is sent again under the same key. A step in this store has no
+//! intent: its effect and the payment's progress are one commit over both streams.
+//!
+//! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out.
+
+mod draft;
+mod event;
+mod gateway;
+mod gateway_file;
+mod gateway_journal;
+mod gateway_ledger;
+#[cfg(any(test, feature = "simulation"))]
+mod gateway_memory;
+mod next;
+mod orchestrator;
+mod record;
+mod recover;
+mod request;
+mod retry;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use event::{
+    CompensationInitiated, CompensationReason, CompensationStepFailed, CompensationStepPublished,
+    CompensationStepSucceeded, FailureKind, OutcomeQueried, PaymentCompensated, PaymentCompleted, PaymentEvent,
+    PaymentParkedForReview, PaymentRejected, PaymentResumed, PaymentStarted, QueriedOutcome, RetryScheduled, Step,
+    StepCommandPublished, StepFailed, StepSucceeded,
+};
+pub use gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGateway};
+pub use gateway_file::FileGateway;
+pub use gateway_journal::{Charge, Journal};
+pub use gateway_ledger::GatewayProfile;
+#[cfg(any(test, feature = "simulation"))]
+pub use gateway_memory::MemoryGateway;
+pub use next::{Action, next};
+pub use orchestrator::{Orchestrator, OrchestratorOptions, Progress};
+pub use recover::ResumeDecision;
+pub use request::{PAYMENT_TYPE, PaymentRequest};
+pub use retry::RetryPolicy;
+pub use state::{Outcome, OutcomeKind, PaymentSaga, PaymentState};

@@ -1,0 +1,96 @@
+//! After a crash: which payments are not over, and handing them back to be gone on with.
+
+use std::collections::BTreeSet;
+
+use super::draft::Draft;
+use super::event::{PaymentResumed, TypeMeaning, type_meaning};
+use super::next::{Action, next};
+use super::orchestrator::Orchestrator;
+use super::record;
+use super::request::PAYMENT_TYPE;
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::{Sequence, Timestamp};
+
+/// How often a payment is looked at anew because another writer was faster.
+const CONFLICTS_MAX: u32 = 16;
+
+/// What a recovery found a payment to need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResumeDecision {
+    /// It goes on from where it was.
+    Resumed,
+    /// It is being undone.
+    Compensating,
+    /// It was over.
+    AlreadyFinal,
+    /// It waits for a person.
+    Parked,
+}
+
+impl Orchestrator {
+    /// The payments that are not over, by id: those of `known_open`, and those begun after `from`, less those that ended after
+    /// `from`. Reads types alone, no payloads.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, `Closed`: the store's.
+    pub fn incomplete(&self, from: Sequence, known_open: &BTreeSet<String>) -> Result<Vec<String>> {
+        let mut open = known_open.clone();
+        for event in self.store().read_all(from.next()..) {
+            let event = event?;
+            let Some(payment_id) = event.stream.aggregate_id(PAYMENT_TYPE) else { continue };
+            match type_meaning(event.event_type.as_str()) {
+                TypeMeaning::Begins => {
+                    open.insert(payment_id.to_owned());
+                }
+                TypeMeaning::Ends => {
+                    open.remove(payment_id);
+                }
+                TypeMeaning::Neither => {}
+            }
+        }
+        Ok(open.into_iter().collect())
+    }
+
+    /// Puts on record that the recovery `recovery_id` found this payment unfinished, and what was in doubt; and, past its
+    /// deadline and before the pivot, that it is being undone. Calls no gateway: [`drive`](Self::drive) or
+    /// [`advance`](Self::advance) go on with it. The same recovery may ask again.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such payment. As [`load`](Self::load), and of the commit: `Conflict`, `StorageFull`,
+    /// `Poisoned`, `CommitUnknown`, `ReadOnly`.
+    pub fn resume(&self, payment_id: &str, recovery_id: &str, now: Timestamp) -> Result<ResumeDecision> {
+        let mut conflicts = 0;
+        loop {
+            match self.resume_once(payment_id, recovery_id, now) {
+                Err(error) if error.kind() == ErrorKind::Conflict && conflicts < CONFLICTS_MAX => conflicts += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn resume_once(&self, payment_id: &str, recovery_id: &str, now: Timestamp) -> Result<ResumeDecision> {
+        let mut draft = Draft::load(self.store(), payment_id)?;
+        let now = self.store().now().max(now);
+        let action = next(&draft.saga, now, &self.inner.options.retry);
+        match action {
+            Action::NotStarted => {
+                return Err(Error::new(ErrorKind::NotFound, format!("there is no payment {payment_id:?}")));
+            }
+            Action::Done => return Ok(ResumeDecision::AlreadyFinal),
+            Action::Parked => return Ok(ResumeDecision::Parked),
+            _ => {}
+        }
+        if draft.saga.recovery_id.as_deref() != Some(recovery_id) {
+            let in_doubt = draft.saga.in_doubt();
+            draft.push(PaymentResumed { recovery_id: recovery_id.to_owned(), in_doubt }.into());
+        }
+        if let Action::Compensate { reason, detail } = action {
+            draft.push(record::compensation(reason, detail));
+        }
+        self.flush(&mut draft)?;
+        Ok(match draft.saga.compensation() {
+            Some(_) => ResumeDecision::Compensating,
+            None => ResumeDecision::Resumed,
+        })
+    }
+}

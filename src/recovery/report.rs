@@ -1,0 +1,106 @@
+//! What an open found and did.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Sequence, Timestamp};
+
+/// What an open found and did. All sizes are bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryReport {
+    /// When, in wall time.
+    pub opened_at: Timestamp,
+    /// Whether the store was made by this open.
+    pub was_created: bool,
+    /// Whether the last writer closed it.
+    pub was_closed_cleanly: bool,
+    /// What became of the index.
+    pub index: IndexUse,
+    /// The last sequence that the index covered.
+    pub index_sequence: Sequence,
+    /// Segments in the log.
+    pub segments: u64,
+    /// Segments that were read.
+    pub segments_read: u64,
+    /// Bytes that were read from segments.
+    pub bytes_read: u64,
+    /// Events that were replayed into the tail index.
+    pub events_replayed: u64,
+    /// The last sequence there is.
+    pub last_sequence: Sequence,
+    /// The last sequence that evidence proved durable.
+    pub proven_sequence: Sequence,
+    /// Bytes that were written again and synced, because one sync at most proved them durable.
+    pub rewritten_bytes: u64,
+    /// What was cut off the end, if anything.
+    pub cut: Option<CutReport>,
+    /// Temporary files that were removed.
+    pub temporary_files_removed: u64,
+    /// Each phase, in order.
+    pub phases: Vec<PhaseReport>,
+}
+
+/// What became of the index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexUse {
+    /// There was none, and there was nothing to index.
+    #[default]
+    Created,
+    /// It was used as it was.
+    Used,
+    /// It was made anew from the whole log, and why.
+    Rebuilt {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What was cut off the end of the log: nothing in it had been acknowledged as durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutReport {
+    /// The segment's file, relative to the store.
+    pub file: String,
+    /// Where the cut starts.
+    pub offset: u64,
+    /// How much was cut.
+    pub bytes: u64,
+    /// The sequence that would have come there.
+    pub sequence: Sequence,
+    /// What stood there.
+    pub found: String,
+    /// Where the cut bytes are kept, relative to the store.
+    pub quarantine: String,
+}
+
+/// How long a phase took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseReport {
+    /// Its name.
+    pub phase: String,
+    /// Its time, microseconds.
+    pub microseconds: u64,
+}
+
+/// Times phases.
+#[derive(Debug)]
+pub(crate) struct PhaseTimer {
+    started: std::time::Instant,
+    phases: Vec<PhaseReport>,
+}
+
+impl PhaseTimer {
+    pub(crate) fn start() -> Self {
+        Self { started: std::time::Instant::now(), phases: Vec::new() }
+    }
+
+    /// Ends a phase.
+    pub(crate) fn end(&mut self, phase: &str) {
+        let now = std::time::Instant::now();
+        let microseconds = u64::try_from((now - self.started).as_micros()).unwrap_or(u64::MAX);
+        self.phases.push(PhaseReport { phase: phase.to_owned(), microseconds });
+        self.started = now;
+    }
+
+    pub(crate) fn into_phases(self) -> Vec<PhaseReport> {
+        self.phases
+    }
+}

@@ -1,0 +1,305 @@
+//! Walking the log from where the index ends, and collecting what the tail index and the plan need.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::disk::DiskFile;
+use crate::error::{Error, Result};
+use crate::format::frame::{FrameRef, to_u64};
+use crate::format::segment::SegmentHeader;
+use crate::index::tail::Tail;
+use crate::index::{KeyEntry, Place, Watermark};
+use crate::log::cursor;
+use crate::log::files::{self, LogFiles, Segment};
+use crate::log::scan::{Ahead, Position, Scanner, Step, Stop};
+use crate::log::window::{Source, Window};
+use crate::types::{Sequence, StreamId, Timestamp};
+
+/// A place in the log to walk from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) segment: Sequence,
+    pub(crate) position: Position,
+}
+
+impl Start {
+    /// Where a watermark says the log goes on.
+    pub(crate) fn after(watermark: &Watermark) -> Self {
+        Self {
+            segment: watermark.segment,
+            position: Position {
+                offset: watermark.offset,
+                next: watermark.sequence.next(),
+                chain: watermark.chain,
+                timestamp: watermark.timestamp,
+            },
+        }
+    }
+
+    /// The start of a segment.
+    pub(crate) fn of(header: &SegmentHeader) -> Self {
+        Self {
+            segment: header.first_sequence,
+            position: Position {
+                offset: u64::from(header.frames_offset),
+                next: header.first_sequence,
+                chain: header.chain,
+                timestamp: Timestamp::EPOCH,
+            },
+        }
+    }
+}
+
+/// Where a walk ended, and what it saw.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The segment it ended in, which is the last.
+    pub(crate) segment: Sequence,
+    pub(crate) position: Position,
+    pub(crate) stop: Stop,
+    pub(crate) ahead: Ahead,
+    /// The last sequence that a frame promises was durable.
+    pub(crate) promised: Sequence,
+    /// The frames that are written again, because they are not settled.
+    pub(crate) unsettled: UnsettledFrames,
+    pub(crate) segments_read: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) events: u64,
+}
+
+impl Walk {
+    /// The walk of a log of which everything is known.
+    pub(crate) fn of_nothing(end: Start) -> Self {
+        Self {
+            segment: end.segment,
+            position: end.position,
+            stop: Stop::Zeros,
+            ahead: Ahead { content_end: end.position.offset, promise: None },
+            promised: end.position.next.previous(),
+            unsettled: UnsettledFrames::default(),
+            segments_read: 0,
+            bytes_read: 0,
+            events: 0,
+        }
+    }
+}
+
+/// Frames of the last segment that are not settled: durable beyond doubt.
+///
+/// What the last promise covers is not settled yet. It rests on one sync that said it went through, and there are file
+/// systems (ext4 with its data in the journal) where a sync reports a failed write one sync late; so a frame is settled
+/// when the log was synced, and synced once more.
+#[derive(Debug, Default)]
+pub(crate) struct UnsettledFrames {
+    frames: VecDeque<(u64, Sequence)>,
+}
+
+impl UnsettledFrames {
+    fn push(&mut self, offset: u64, last: Sequence) {
+        self.frames.push_back((offset, last));
+    }
+
+    /// Forgets the frames through `sequence`.
+    pub(crate) fn settle(&mut self, sequence: Sequence) {
+        while self.frames.front().is_some_and(|(_, last)| *last <= sequence) {
+            self.frames.pop_front();
+        }
+    }
+
+    /// Where the first of them starts.
+    pub(crate) fn start(&self) -> Option<u64> {
+        self.frames.front().map(|(offset, _)| *offset)
+    }
+}
+
+/// Walks to the end of the log, or to the end of the frame that holds `bound`. Each frame is given to `visit`, and each finished
+/// segment's end to `finished`.
+///
+/// # Errors
+/// `Corrupt`: a finished segment does not hold what the next one continues. What `visit` says. `UnsupportedFormat`, `Io`.
+pub(crate) fn walk(
+    files: &Arc<LogFiles>,
+    start: Start,
+    bound: Sequence,
+    visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
+    finished: &mut dyn FnMut(Sequence, Position) -> Result<()>,
+) -> Result<Walk> {
+    let mut totals = Totals::default();
+    let mut start = start;
+    loop {
+        let segment = files.named(start.segment).ok_or_else(|| gone(start))?;
+        let following = files.following(segment.first);
+        let file = files.open(segment.first)?;
+        let mut unsettled = UnsettledFrames::default();
+        let mut scanner = scanner(&segment, &file, start.position)?;
+        let stop = scan(&mut scanner, &segment, bound, &mut totals, &mut unsettled, visit)?;
+        let end = scanner.position();
+        totals.segments_read += 1;
+        if let Some(following) = following.filter(|_| end.next <= bound) {
+            totals.bytes_read += scanner.bytes_read();
+            let header = files.header(&following)?;
+            check_join(&segment, end, stop, &header)?;
+            finished(segment.first, end)?;
+            start = Start {
+                segment: following.first,
+                position: Position { offset: u64::from(header.frames_offset), ..end },
+            };
+            continue;
+        }
+        let io = |source| LogFiles::io(segment.first, "read", source);
+        let ahead = if end.next > bound {
+            Ahead { content_end: end.offset, promise: None }
+        } else {
+            scanner.look_ahead().map_err(io)?
+        };
+        return Ok(Walk {
+            segment: segment.first,
+            position: end,
+            stop,
+            ahead,
+            promised: totals.promised,
+            unsettled,
+            segments_read: totals.segments_read,
+            bytes_read: totals.bytes_read + scanner.bytes_read(),
+            events: totals.events,
+        });
+    }
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    promised: Sequence,
+    /// The promise before that one.
+    settled: Sequence,
+    segments_read: u64,
+    bytes_read: u64,
+    events: u64,
+}
+
+fn scanner(segment: &Segment, file: &Arc<dyn DiskFile>, position: Position) -> Result<Scanner> {
+    let length = file.length().map_err(|source| LogFiles::io(segment.first, "look at", source))?;
+    Ok(Scanner::new(Window::new(Source::File(Arc::clone(file))), segment.salt, length, position))
+}
+
+fn scan(
+    scanner: &mut Scanner,
+    segment: &Segment,
+    bound: Sequence,
+    totals: &mut Totals,
+    unsettled: &mut UnsettledFrames,
+    visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
+) -> Result<Stop> {
+    loop {
+        if scanner.position().next > bound {
+            return Ok(Stop::Full);
+        }
+        let frame = match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {
+            Step::Frame(frame) => frame,
+            Step::Stop(stop) => return Ok(stop),
+        };
+        if frame.header.durable_through > totals.promised {
+            totals.settled = totals.promised;
+            totals.promised = frame.header.durable_through;
+        }
+        totals.events += u64::from(frame.header.event_count);
+        unsettled.settle(totals.settled);
+        unsettled.push(frame.offset, frame.header.last_sequence());
+        visit(&frame)?;
+    }
+}
+
+/// A finished segment ends where its successor begins, in sequence and in chain.
+fn check_join(segment: &Segment, end: Position, stop: Stop, following: &SegmentHeader) -> Result<()> {
+    let is_joined =
+        end.next == following.first_sequence && end.chain == following.chain && segment.first == following.previous;
+    if is_joined {
+        return Ok(());
+    }
+    let expected =
+        format!("events through sequence {}, which the next segment continues", following.first_sequence.previous());
+    Err(files::corrupt(segment.first, end.offset, end.next, expected, stop.to_string()))
+}
+
+fn gone(start: Start) -> Error {
+    files::corrupt(
+        start.segment,
+        start.position.offset,
+        start.position.next,
+        "the segment where the index ends",
+        "no such file",
+    )
+}
+
+/// Takes a frame into the tail index.
+///
+/// # Errors
+/// `Corrupt`: its versions do not follow those before, or a record is not what this version writes.
+pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
+    let damaged = |defect| cursor::damaged_in(frame, defect);
+    for placed in frame.records().map_err(damaged)? {
+        let placed = placed.map_err(damaged)?;
+        let stream = StreamId::new(placed.record.stream).map_err(|_| {
+            files::corrupt(frame.segment(), placed.offset, placed.sequence, "a stream's name", "something else")
+        })?;
+        let version = placed.record.version;
+        if tail.head(stream.as_str()).is_some_and(|head| head.version.next() != version) || version.get() == 0 {
+            let found = format!("version {version} of stream {stream}");
+            return Err(files::corrupt(
+                frame.segment(),
+                placed.offset,
+                placed.sequence,
+                "the next version of its stream",
+                found,
+            ));
+        }
+        tail.record(&stream, version, place_of(frame, placed.sequence, placed.offset));
+    }
+    if let Some((key, content_hash)) = frame.key().map_err(damaged)? {
+        let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };
+        if tail.key(key).is_some() {
+            let found = format!("idempotency key {key:?} for a second time");
+            return Err(files::corrupt(
+                frame.segment(),
+                frame.offset,
+                frame.header.first_sequence,
+                "each key once",
+                found,
+            ));
+        }
+        tail.record_key(key.to_owned(), entry);
+    }
+    Ok(())
+}
+
+fn place_of(frame: &FrameRef<'_>, sequence: Sequence, offset: u64) -> Place {
+    Place {
+        sequence,
+        segment: frame.segment(),
+        frame_offset: offset_u32(frame.offset),
+        record_offset: offset_u32(offset),
+    }
+}
+
+/// An offset in a segment; limits keep segments below 4 GiB.
+pub(crate) fn offset_u32(offset: u64) -> u32 {
+    u32::try_from(offset).unwrap_or_else(|_| unreachable!("a segment is below 4 GiB: {offset}"))
+}
+
+/// Where the index will stand when it has taken in all through this position.
+pub(crate) fn watermark(files: &LogFiles, segment: Sequence, position: Position) -> Watermark {
+    Watermark {
+        store_id: files.store_id,
+        sequence: position.next.previous(),
+        segment,
+        offset: position.offset,
+        chain: position.chain,
+        timestamp: position.timestamp,
+    }
+}
+
+const _: () = assert!(crate::limits::SEGMENT_BYTES_MAX + (crate::limits::COMMIT_BYTES_MAX as u64) < u32::MAX as u64);
+
+/// The length of a slice as a size in reports.
+pub(crate) fn size(bytes: &[u8]) -> u64 {
+    to_u64(bytes.len())
+}

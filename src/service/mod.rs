@@ -1,0 +1,135 @@
+//! Recovery: from whatever a crash left to *ready*, step by step, with a report.
+//!
+//! The order is fixed, and each step is a [`Phase`] of the report: identify the failed service, its recovery point, snapshots,
+//! events since, incomplete sagas, restore the wallets, restore the orchestrator from events alone, resume or compensate each
+//! incomplete saga, validate the wallets, validate the sagas, complete, wallet service ready, orchestrator ready. The [`Gate`]
+//! lets no command through before the last one.
+//!
+//! A service's recovery point is its checkpoint in the store: a sequence, and the ids that must be looked at again whatever
+//! comes after it (payments that were not over, wallets that were quarantined). So a recovery costs what lies after the
+//! checkpoint and what is pending, not the history. A checkpoint is set only after everything it rests on is durable.
+//!
+//! An aggregate that cannot be read, or breaks its rules, is quarantined: named in the report, refused by the gate, and looked
+//! at again by the next recovery. It stops nobody else. No step here calls a payment gateway, and killing a recovery at any
+//! point leaves nothing that the next one does not find.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::Result;
+use crate::snapshot::Snapshot;
+use crate::types::{Sequence, Timestamp};
+
+mod check;
+mod gate;
+mod payments;
+mod point;
+mod recovery;
+mod report;
+#[cfg(test)]
+mod tests;
+mod wallets;
+
+pub use check::{CheckReport, check};
+pub use gate::Gate;
+pub use payments::{PAYMENTS_SERVICE, PaymentService};
+pub use point::RecoveryPoint;
+pub use recovery::RecoveryService;
+pub use report::{
+    Finding, FindingKind, Phase, PhaseReport, SagaDecision, SagaReport, ServiceReport, Strategy, Trigger, WalletsReport,
+};
+pub use wallets::{WALLETS_SERVICE, WalletService};
+
+/// How a service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It was not made ready yet.
+    Starting,
+    /// It serves.
+    Healthy,
+    /// It does not, and why.
+    Failed(String),
+}
+
+/// What a service is to restore.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The aggregates.
+    pub aggregate_ids: &'a BTreeSet<String>,
+    /// From what.
+    pub strategy: Strategy,
+    /// Snapshots at hand, the newest of each aggregate; others are looked up.
+    pub snapshots: &'a BTreeMap<String, Snapshot>,
+}
+
+/// What a service restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Aggregates.
+    pub aggregates: u64,
+    /// Those of them that started from a snapshot.
+    pub from_snapshot: u64,
+    /// Events that were applied.
+    pub events_replayed: u64,
+    /// The newest snapshot that was used; empty where none was.
+    pub last_snapshot_id: String,
+    /// Aggregates that could not be restored.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that can fail and be restored from the log.
+pub trait Service: Send + Sync {
+    /// Names it, in checkpoints and reports.
+    fn id(&self) -> &str;
+
+    /// How it is.
+    fn health(&self) -> Health;
+
+    /// Notes that it does not serve, and why.
+    fn fail(&self, reason: &str);
+
+    /// Brings its aggregates back from the log. One that cannot be brought back is a finding.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the store's.
+    fn restore(&self, scope: &Scope<'_>) -> Result<Restored>;
+
+    /// Checks its aggregates. One that is wrong is a finding.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the store's.
+    fn validate(&self, aggregate_ids: &BTreeSet<String>) -> Result<Vec<Finding>>;
+
+    /// Lets it serve.
+    fn ready(&self);
+}
+
+/// Where a saga stands, as far as a recovery needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaView {
+    /// The user whose wallet it takes from, if it takes from one.
+    pub user_id: Option<String>,
+    /// Whether it has its outcome.
+    pub is_over: bool,
+}
+
+/// A service whose aggregates are processes that a crash may leave halfway.
+pub trait SagaService: Service {
+    /// Those that are not over: of `known_open` and of those begun after `from`, less those that ended after `from`.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, `Closed`: the store's.
+    fn incomplete(&self, from: Sequence, known_open: &BTreeSet<String>) -> Result<Vec<String>>;
+
+    /// Where one stands; `None` where there is none.
+    ///
+    /// # Errors
+    /// `UnknownPayload`, `Corrupt`, `Io`, `Closed`.
+    fn view(&self, saga_id: &str) -> Result<Option<SagaView>>;
+
+    /// Puts on record that it goes on, or, past its deadline and before the point of no return, that it is undone. Does nothing
+    /// outside the store. The same recovery may ask again.
+    ///
+    /// # Errors
+    /// As [`view`](Self::view), and of the commit.
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision>;
+}

@@ -1,0 +1,83 @@
+//! When the housekeeping thread works: it is woken by what happens, and sleeps when there is nothing to do.
+
+use std::time::Duration;
+
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+
+/// The signals between the store and its housekeeping thread.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// A tail was ingested, or could not be.
+    ingested: Condvar,
+    /// Whether the thread sleeps until it is woken.
+    is_parked: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_woken: bool,
+    is_stopping: bool,
+    /// The last ingestion failed: nobody waits for it until one goes through.
+    ingestion_failed: bool,
+}
+
+impl Chores {
+    /// Called by every commit: wakes the thread if it has gone to sleep for good. One load where it has not.
+    pub(crate) fn note_activity(&self) {
+        if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    /// There is work.
+    pub(crate) fn wake(&self) {
+        self.state.lock().is_woken = true;
+        self.changed.notify_all();
+    }
+
+    /// The thread is to end.
+    pub(crate) fn stop(&self) {
+        self.state.lock().is_stopping = true;
+        self.changed.notify_all();
+        self.ingested.notify_all();
+    }
+
+    /// Sleeps until there is work or, with a time, that long; whether the thread is to go on.
+    pub(crate) fn sleep(&self, at_most: Option<Duration>) -> bool {
+        let mut state = self.state.lock();
+        if !state.is_woken && !state.is_stopping {
+            match at_most {
+                Some(duration) => {
+                    self.changed.wait_for(&mut state, duration);
+                }
+                None => {
+                    // An activity between this store and the wait is seen within the bound.
+                    self.is_parked.store(true, Ordering::Release);
+                    self.changed.wait_for(&mut state, Duration::from_secs(1));
+                    self.is_parked.store(false, Ordering::Release);
+                }
+            }
+        }
+        state.is_woken = false;
+        !state.is_stopping
+    }
+
+    /// An ingestion ended.
+    pub(crate) fn note_ingestion(&self, went_through: bool) {
+        self.state.lock().ingestion_failed = !went_through;
+        self.ingested.notify_all();
+    }
+
+    /// Waits until `is_done`, as long as ingestions go through.
+    pub(crate) fn await_ingestion(&self, is_done: impl Fn() -> bool) {
+        let mut state = self.state.lock();
+        while !is_done() && !state.ingestion_failed && !state.is_stopping {
+            // The bound is for a thread that died: its panic has poisoned the store by then.
+            if self.ingested.wait_for(&mut state, Duration::from_secs(10)).timed_out() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Ending: everything written, synced, indexed and noted as closed, so that the next open reads nothing.
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use crate::disk::{self, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control;
+use crate::format::frame::FrameKind;
+use crate::log::writer::WriteError;
+use crate::recovery::examine::CONTROL;
+use crate::recovery::walk::watermark;
+use crate::sync::Ordering;
+
+impl Shared {
+    /// Closes: later calls are answered `Closed`. What was submitted is written first.
+    ///
+    /// # Errors
+    /// `Poisoned`: an earlier failure stopped the store. `Io`: a write or a sync failed. In both cases the next open
+    /// recovers. An index that could not be brought up to date is no error: the next open reads more.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        {
+            let mut state = self.commits.lock();
+            if std::mem::replace(&mut state.is_closed, true) {
+                return Ok(());
+            }
+        }
+        let outcome = if self.writer.is_some() { self.close_log() } else { Ok(()) };
+        self.is_closed.store(true, Ordering::Release);
+        self.chores.stop();
+        outcome
+    }
+
+    fn close_log(&self) -> Result<()> {
+        while self.lead_waiting() {}
+        let Some(lock) = &self.writer else { return Ok(()) };
+        let mut writer = lock.lock();
+        if let Some(error) = self.commits.lock().queue.poisoned() {
+            return Err(error.clone());
+        }
+        let closed = (|| {
+            writer.sync()?;
+            writer.mark(FrameKind::CloseMark)?;
+            writer.sync()
+        })();
+        if let Err(WriteError::Clean(error) | WriteError::Fatal(error)) = closed {
+            drop(writer);
+            self.poison(&error);
+            return Err(error);
+        }
+        self.note_durable(writer.durable());
+        self.view.write().freeze(watermark(&self.files, writer.segment(), writer.position()));
+        let last = writer.position().next.previous();
+        drop(writer);
+        self.ingest_all();
+        if let Err(error) = self.index.close() {
+            tracing::warn!(%error, "the index could not be closed");
+        }
+        self.spare.give_up(self.files.disk.as_ref());
+        let path = self.root.join(CONTROL);
+        let io = |source| Error::from_io("write control", source);
+        let file = self.files.disk.open(&path, OpenMode::ReadWrite).map_err(io)?;
+        disk::write_all_at(
+            file.as_ref(),
+            &[&control::encode_clean(self.store_id, last, self.session)],
+            control::CLEAN_OFFSET,
+        )
+        .map_err(io)?;
+        file.sync_data().map_err(io)
+    }
+
+    /// Syncs, and returns how far the log is durable.
+    ///
+    /// # Errors
+    /// `Io`, `Poisoned`, `Closed`, `ReadOnly`.
+    pub(crate) fn sync(&self) -> Result<crate::types::Sequence> {
+        self.writer()?;
+        while self.lead_waiting() {}
+        if let Some(error) = self.commits.lock().queue.poisoned() {
+            return Err(error.clone());
+        }
+        self.sync_beside().map_err(|error| match error.kind() {
+            ErrorKind::Closed | ErrorKind::ReadOnly => error,
+            _ => error.context("sync the log"),
+        })
+    }
+}

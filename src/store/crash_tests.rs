@@ -1,0 +1,347 @@
+//! The store on a disk that crashes: what was acknowledged is there afterwards, whole, in order, and nothing else is.
+//!
+//! Method: a small workload runs once on the simulated disk, and an image of what a power cut could leave is taken before
+//! every operation. Each image is opened as a store and held against the oracle.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::disk::sim::{
+    AfterFailedSync, CrashOptions, Failure, Fault, OperationKind, Random, SimulatedDisk, SimulationOptions,
+};
+use crate::index::MemoryIndexProvider;
+
+const ROOT: &str = "/store";
+
+/// What the workload knows of itself at one moment.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Payloads of acknowledged commits, in the order of their sequences.
+    acknowledged: Vec<Vec<String>>,
+    /// The commit that was submitted and not answered.
+    submitted: Option<Vec<String>>,
+}
+
+struct Image {
+    disk: SimulatedDisk,
+    index: MemoryIndexProvider,
+    known: Known,
+    operation: u64,
+}
+
+fn options(durability: Durability) -> Options {
+    Options::new().segment_bytes(4096).durability(durability).background(false).tail_events_max(7)
+}
+
+fn environment(disk: &SimulatedDisk, index: &MemoryIndexProvider) -> Environment {
+    Environment::new(Arc::new(disk.clone()), Arc::new(index.clone()))
+}
+
+fn all_payloads(store: &Store) -> Vec<String> {
+    store.read_all(..).map(|event| String::from_utf8(event.unwrap().payload).unwrap()).collect()
+}
+
+/// The oracle: a prefix that holds everything acknowledged, whole commits alone, readable by stream, and verified.
+fn check(environment: &Environment, options: Options, known: &Known, label: &str) -> Store {
+    let store = Store::open_in(environment, ROOT, options).unwrap_or_else(|error| panic!("{label}: {error}"));
+    let found = all_payloads(&store);
+    let acknowledged: Vec<String> = known.acknowledged.iter().flatten().cloned().collect();
+    assert!(found.len() >= acknowledged.len(), "{label}: {} acknowledged, {} found", acknowledged.len(), found.len());
+    assert_eq!(found[..acknowledged.len()], acknowledged[..], "{label}");
+    let rest = found[acknowledged.len()..].to_vec();
+    let submitted = known.submitted.clone().unwrap_or_default();
+    assert!(rest.is_empty() || rest == submitted, "{label}: {rest:?} was never submitted or is half a commit");
+    let events: Vec<Event> = store.read_all(..).map(Result::unwrap).collect();
+    assert!(events.iter().zip(1..).all(|(event, number)| event.sequence == Sequence::new(number)), "{label}");
+    for name in ["a-1", "b-1"] {
+        let name = stream(name);
+        let of_stream: Vec<&Event> = events.iter().filter(|event| event.stream == name).collect();
+        let read: Vec<Event> = store
+            .read_stream(&name, ..)
+            .map(|event| event.unwrap_or_else(|error| panic!("{label}: {error}")))
+            .collect();
+        assert_eq!(read.iter().collect::<Vec<_>>(), of_stream, "{label}");
+        assert!(read.iter().zip(1..).all(|(event, number)| event.version == Version::new(number)), "{label}");
+    }
+    let verified = verify_in(environment, ROOT).unwrap();
+    assert!(verified.is_ok(), "{label}: {:?}", verified.findings);
+    store
+}
+
+/// Runs commits of one to three events until the disk fails or `commits` are done.
+fn run(store: &Store, known: &Mutex<Known>, from: u64, commits: u64, random: &mut Random) -> Result<()> {
+    for number in from..from + commits {
+        let texts: Vec<String> =
+            (0..1 + random.below(3)).map(|part| format!("{number}.{part}.{}", "x".repeat(random.index(200)))).collect();
+        let split = random.index(texts.len() + 1);
+        let events = |texts: &[String]| texts.iter().map(|text| event(text)).collect::<Vec<_>>();
+        let commit = Commit::new()
+            .append(&stream("a-1"), ExpectedVersion::Any, events(&texts[..split]))
+            .append(&stream("b-1"), ExpectedVersion::Any, events(&texts[split..]))
+            .idempotency_key(format!("key-{number}"));
+        known.lock().submitted = Some(texts.clone());
+        store.commit(commit)?;
+        let mut known = known.lock();
+        known.submitted = None;
+        known.acknowledged.push(texts);
+        drop(known);
+        if number % 5 == 4 {
+            store.housekeep()?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a workload of two openings and takes a crash image before every operation.
+fn images(seed: u64, durability: Durability, powersafe: bool, align: Align) -> Vec<Image> {
+    let disk = SimulatedDisk::default();
+    let index = MemoryIndexProvider::default();
+    let known = Arc::new(Mutex::new(Known::default()));
+    let images = Arc::new(Mutex::new(Vec::new()));
+    let observer = {
+        let (index, known, images) = (index.clone(), Arc::clone(&known), Arc::clone(&images));
+        let mut random = Random::new(seed);
+        move |operation: &crate::disk::sim::OperationInfo, disk: &SimulatedDisk| {
+            let seed = random.next_u64();
+            let crash = CrashOptions { powersafe, ..CrashOptions::default() };
+            let image = Image {
+                disk: disk.crash(seed, crash),
+                index: index.crash(seed),
+                known: known.lock().clone(),
+                operation: operation.number,
+            };
+            images.lock().push(image);
+        }
+    };
+    disk.set_observer(Box::new(observer));
+    let environment = environment(&disk, &index);
+    let mut random = Random::new(seed);
+    for round in 0..2 {
+        let store = Store::open_in(&environment, ROOT, options(durability).align(align)).unwrap();
+        run(&store, &known, round * 40, 40, &mut random).unwrap();
+        store.close().unwrap();
+    }
+    disk.clear_observer();
+    Arc::try_unwrap(images).map(Mutex::into_inner).unwrap_or_default()
+}
+
+#[test]
+fn no_acknowledged_event_is_lost_whenever_the_power_is_cut() {
+    let mut count = 0;
+    for seed in 0..12 {
+        for align in [Align::Packed, Align::Sector] {
+            for image in images(seed, Durability::Sync, true, align) {
+                let label = format!("seed {seed}, {align:?}, operation {}", image.operation);
+                let environment = environment(&image.disk, &image.index);
+                check(&environment, options(Durability::Sync).align(align), &image.known, &label);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 5_000, "{count} images");
+}
+
+#[test]
+fn with_sectors_of_their_own_nothing_is_lost_on_a_medium_that_tears_whole_sectors() {
+    for seed in 100..106 {
+        for image in images(seed, Durability::Sync, false, Align::Sector) {
+            let label = format!("seed {seed}, operation {}", image.operation);
+            let environment = environment(&image.disk, &image.index);
+            check(&environment, options(Durability::Sync).align(Align::Sector), &image.known, &label);
+        }
+    }
+}
+
+#[test]
+fn a_recovery_that_is_cut_short_can_start_again() {
+    let mut count = 0;
+    for seed in 0..4 {
+        for image in images(seed, Durability::Sync, true, Align::Packed).into_iter().step_by(7) {
+            let nested = Arc::new(Mutex::new(Vec::new()));
+            let observer = {
+                let (nested, index, mut random) =
+                    (Arc::clone(&nested), image.index.clone(), Random::new(seed + image.operation));
+                move |operation: &crate::disk::sim::OperationInfo, disk: &SimulatedDisk| {
+                    let seed = random.next_u64();
+                    nested.lock().push((
+                        disk.crash(seed, CrashOptions::default()),
+                        index.crash(seed),
+                        operation.number,
+                    ));
+                }
+            };
+            image.disk.set_observer(Box::new(observer));
+            let outer = environment(&image.disk, &image.index);
+            drop(check(&outer, options(Durability::Sync), &image.known, "outer"));
+            image.disk.clear_observer();
+            for (disk, index, operation) in std::mem::take(&mut *nested.lock()) {
+                let label = format!("seed {seed}, operation {} and {operation} of its recovery", image.operation);
+                check(&environment(&disk, &index), options(Durability::Sync), &image.known, &label);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 3_000, "{count} nested images");
+}
+
+#[test]
+fn a_buffered_store_loses_nothing_to_a_kill_and_keeps_a_prefix_after_a_power_cut() {
+    for seed in 0..6 {
+        let disk = SimulatedDisk::default();
+        let index = MemoryIndexProvider::default();
+        let known = Mutex::new(Known::default());
+        let environment_before = environment(&disk, &index);
+        let store = Store::open_in(&environment_before, ROOT, options(Durability::Buffered)).unwrap();
+        run(&store, &known, 0, 60, &mut Random::new(seed)).unwrap();
+        let (killed, killed_index) = (disk.kill(), index.kill());
+        let known = known.into_inner();
+        check(
+            &environment(&killed, &killed_index),
+            options(Durability::Buffered),
+            &known,
+            &format!("kill, seed {seed}"),
+        );
+        for cut in 0..40 {
+            let (disk, index) = (disk.crash(cut, CrashOptions::default()), index.crash(cut));
+            let opened = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Buffered)).unwrap();
+            let found = all_payloads(&opened);
+            let all: Vec<String> = known.acknowledged.iter().flatten().cloned().collect();
+            assert_eq!(found[..], all[..found.len()], "seed {seed}, cut {cut}");
+            assert!(store.durable_sequence() <= opened.last_sequence(), "what was synced is there");
+        }
+        drop(store);
+    }
+}
+
+/// Goal: after a failed write or sync nothing is acknowledged, and what is in doubt is there whole or not at all. Method: the
+/// n-th call fails, once or for good, for every n; then the store is opened again as after a restart without a reboot, and
+/// once more after a power cut.
+#[test]
+fn a_failed_call_is_never_followed_by_an_acknowledgement_that_is_lost() {
+    let models =
+        [AfterFailedSync::Dirty, AfterFailedSync::CleanNew, AfterFailedSync::CleanOld, AfterFailedSync::ReportedLate];
+    let mut failed = 0;
+    for model in models {
+        for for_good in [false, true] {
+            for kind in [OperationKind::Write, OperationKind::Sync] {
+                for nth in 1.. {
+                    let disk = SimulatedDisk::new(SimulationOptions {
+                        after_failed_sync: model,
+                        ..SimulationOptions::default()
+                    });
+                    let index = MemoryIndexProvider::default();
+                    let known = Mutex::new(Known::default());
+                    let fault = Fault::at(nth, Failure::Io).of(kind);
+                    let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
+                    disk.inject(if for_good { fault.for_good() } else { fault });
+                    let outcome = run(&store, &known, 0, 30, &mut Random::new(nth));
+                    let Err(error) = outcome else { break };
+                    assert!(
+                        [ErrorKind::CommitUnknown, ErrorKind::Poisoned, ErrorKind::Io].contains(&error.kind()),
+                        "{error}"
+                    );
+                    let after = store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("after")]).unwrap_err();
+                    assert_eq!(after.kind(), ErrorKind::Poisoned, "{after}");
+                    failed += 1;
+                    drop(store);
+                    disk.clear_faults();
+                    let known = known.into_inner();
+                    let label = format!("{model:?}, {kind:?} {nth}, for good: {for_good}");
+                    let restarted = disk.kill();
+                    let reopened =
+                        check(&environment(&restarted, &index.kill()), options(Durability::Sync), &known, &label);
+                    let served = all_payloads(&reopened);
+                    // What this opening has served is durable: it survives a power cut right now.
+                    for seed in 0..3 {
+                        let cut = restarted.crash(seed, CrashOptions::default());
+                        let again = Store::open_in(&environment(&cut, &index.kill()), ROOT, options(Durability::Sync));
+                        let again = again.unwrap_or_else(|error| panic!("{label}, cut {seed}: {error}"));
+                        assert_eq!(all_payloads(&again), served, "{label}, cut {seed}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(failed > 400, "{failed} failures");
+}
+
+#[test]
+fn a_full_disk_refuses_cleanly_and_serves_again_when_there_is_room() {
+    let options_of_disk = SimulationOptions { capacity_bytes: Some(40 * 1024), ..SimulationOptions::default() };
+    let disk = SimulatedDisk::new(options_of_disk);
+    let index = MemoryIndexProvider::default();
+    let known = Mutex::new(Known::default());
+    let environment = environment(&disk, &index);
+    let store = Store::open_in(&environment, ROOT, options(Durability::Sync)).unwrap();
+    let mut random = Random::new(1);
+    let error = run(&store, &known, 0, 10_000, &mut random).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+    let done = known.lock().acknowledged.len() as u64;
+    assert!(done > 20);
+    assert_eq!(all_payloads(&store).len(), known.lock().acknowledged.iter().map(Vec::len).sum::<usize>());
+    disk.set_options(SimulationOptions { capacity_bytes: None, ..options_of_disk });
+    known.lock().submitted = None;
+    run(&store, &known, done, 50, &mut random).unwrap();
+    drop(store);
+    check(&environment, options(Durability::Sync), &known.into_inner(), "after room was made");
+}
+
+#[test]
+fn a_key_survives_a_restart_and_a_rebuilt_index() {
+    let disk = SimulatedDisk::default();
+    let index = MemoryIndexProvider::default();
+    let environment_before = environment(&disk, &index);
+    let store = Store::open_in(&environment_before, ROOT, options(Durability::Sync)).unwrap();
+    run(&store, &Mutex::new(Known::default()), 0, 30, &mut Random::new(3)).unwrap();
+    let before = store.key_use("key-4").unwrap().unwrap();
+    store.close().unwrap();
+    drop(store);
+    for index in [index, MemoryIndexProvider::default()] {
+        let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
+        assert_eq!(store.key_use("key-4").unwrap().unwrap(), before);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_clean_close_leaves_nothing_to_read() {
+    let disk = SimulatedDisk::default();
+    let index = MemoryIndexProvider::default();
+    let environment = environment(&disk, &index);
+    for round in 0..3 {
+        let store = Store::open_in(&environment, ROOT, options(Durability::Sync)).unwrap();
+        let report = store.recovery_report();
+        assert_eq!((report.events_replayed, report.was_closed_cleanly), (0, round > 0));
+        run(&store, &Mutex::new(Known::default()), round * 100, 20, &mut Random::new(round)).unwrap();
+        store.close().unwrap();
+    }
+}
+
+/// A segment lost, or a durable event damaged: refused, and not one byte changed.
+#[test]
+fn damage_is_refused_and_nothing_is_changed() {
+    let disk = SimulatedDisk::default();
+    let index = MemoryIndexProvider::default();
+    let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
+    run(&store, &Mutex::new(Known::default()), 0, 40, &mut Random::new(5)).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let segments: Vec<PathBuf> =
+        disk.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
+    assert!(segments.len() > 3);
+    for segment in &segments {
+        let damaged = disk.kill();
+        damaged.remove_file(segment).unwrap();
+        let before = contents(&damaged);
+        let error = Store::open_in(&environment(&damaged, &index.kill()), ROOT, options(Durability::Sync)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert_eq!(contents(&damaged), before, "{}", segment.display());
+        let report = verify_in(&environment(&damaged, &index.kill()), ROOT).unwrap();
+        assert!(!report.is_ok());
+    }
+}
+
+fn contents(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = disk.files().into_iter().filter(|path| !path.ends_with("LOCK"));
+    files.map(|path| (path.clone(), disk.read_file(&path).unwrap())).collect()
+}

@@ -1,0 +1,73 @@
+//! A store in numbers.
+
+use std::sync::Arc;
+
+use super::reads::Streams;
+use super::shared::Shared;
+use crate::disk::EntryKind;
+use crate::error::{Error, Result};
+use crate::format::FORMAT_VERSION;
+use crate::format::frame::to_u64;
+use crate::recovery::RecoveryReport;
+use crate::recovery::examine::LOG;
+use crate::types::{Sequence, StoreId};
+
+/// A store in numbers. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct StoreInfo {
+    /// The store's id.
+    pub store_id: StoreId,
+    /// The version of its formats.
+    pub format_version: u16,
+    /// The first sequence; zero where there is none.
+    pub first_sequence: Sequence,
+    /// The last sequence.
+    pub last_sequence: Sequence,
+    /// The last sequence that is synced.
+    pub durable_sequence: Sequence,
+    /// Segment files.
+    pub segments: u64,
+    /// What the log takes, room that is kept ready included.
+    pub log_bytes: u64,
+    /// What the index takes.
+    pub index_bytes: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Events whose places are in memory and not in the index yet.
+    pub tail_events: u64,
+    /// Roughly what they take in memory.
+    pub tail_bytes: u64,
+    /// Snapshots that were passed over since the store was opened, because they could not be read.
+    pub snapshots_unreadable: u64,
+    /// What the last open to write found and did; `None` where it kept no report.
+    pub last_recovery: Option<RecoveryReport>,
+}
+
+impl Shared {
+    pub(crate) fn info(self: &Arc<Self>) -> Result<StoreInfo> {
+        let log = self.root.join(LOG);
+        let entries = self.environment.disk.list(&log).map_err(|source| Error::from_io("list log/", source))?;
+        let mut streams = 0;
+        for stream in Streams::new(self, "") {
+            stream?;
+            streams += 1;
+        }
+        let last = self.places.sequence();
+        let (tail_events, tail_bytes) = self.view.read().size();
+        Ok(StoreInfo {
+            store_id: self.store_id,
+            format_version: FORMAT_VERSION,
+            first_sequence: last.min(Sequence::FIRST),
+            last_sequence: last,
+            durable_sequence: self.places.durable(),
+            segments: to_u64(self.files.count()),
+            log_bytes: entries.iter().filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.length).sum(),
+            index_bytes: self.index.bytes()?,
+            streams,
+            tail_events: to_u64(tail_events),
+            tail_bytes: to_u64(tail_bytes),
+            snapshots_unreadable: self.snapshots.unreadable(),
+            last_recovery: super::open::kept_report(self.environment.disk.as_ref(), &self.root),
+        })
+    }
+}

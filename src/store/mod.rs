@@ -1,0 +1,386 @@
+//! The store: appending, reading, snapshots and checkpoints, opening and closing.
+
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
+
+mod chores;
+mod close;
+mod commit;
+mod committer;
+mod create;
+mod environment;
+mod housekeeping;
+mod info;
+mod lead;
+mod open;
+mod options;
+mod read_only;
+mod reads;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod view;
+
+pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
+pub use environment::Environment;
+pub use info::StoreInfo;
+pub use options::{Align, Durability, Options, Preallocation};
+pub use reads::{AllEvents, StreamEvents, Streams};
+pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
+
+use crate::disk::DiskLock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::StreamHead;
+use crate::index::checkpoints::Checkpoint;
+use crate::recovery::RecoveryReport;
+use crate::snapshot::Snapshot;
+use crate::sync::Mutex;
+use crate::types::{Event, ExpectedVersion, NewEvent, Receipt, Sequence, StoreId, StreamId, Timestamp};
+use shared::Shared;
+
+/// An event store in a folder. Clones are the same store.
+///
+/// One process at a time may write to it; any number may read. When the last clone is dropped the store is closed, as by
+/// [`close`](Self::close), whose errors are traced then.
+#[derive(Clone, Debug)]
+pub struct Store {
+    owner: Arc<Owner>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+impl Owner {
+    fn close(&self) -> Result<()> {
+        let outcome = self.shared.close();
+        let thread = self.thread.lock().take();
+        // A panic in it has poisoned the store, which is where it is reported.
+        let _ = thread.map(std::thread::JoinHandle::join);
+        *self.lock.lock() = None;
+        outcome
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store could not be closed when it was dropped");
+        }
+    }
+}
+
+/// A commit that was submitted. It is acknowledged when [`wait`](Self::wait) returns.
+#[derive(Debug)]
+#[must_use = "a commit is acknowledged only when its ticket is waited for"]
+pub struct Ticket {
+    shared: Arc<Shared>,
+    submitted: committer::Submitted,
+}
+
+impl Ticket {
+    /// Waits until the commit is acknowledged.
+    ///
+    /// # Errors
+    /// `StorageFull`: nothing of it was written. `CommitUnknown`: a write or a sync failed. `Poisoned`: one before it did.
+    pub fn wait(self) -> Result<Receipt> {
+        self.shared.receipt(self.submitted)
+    }
+}
+
+impl Store {
+    /// Opens the store in a folder, making both where they are not there (its parent must be), and recovers it. What
+    /// recovery found and did is in [`recovery_report`](Self::recovery_report).
+    ///
+    /// # Errors
+    /// Nothing is changed on disk by any of these but the last two. `InvalidInput`: an option is out of range. `Locked`:
+    /// another process writes to it. `NotAStore`: something else is there. `UnsupportedFormat`: a newer version wrote it.
+    /// `Corrupt`: something that had been durable is damaged or missing; `bitacora verify` tells what. `ReadOnly`,
+    /// `NotFound`: the folder cannot be written, or its parent is not there. `StorageFull`, `Io`.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::open_in(&Environment::default(), path, options)
+    }
+
+    /// As [`open`](Self::open), standing on something else than the operating system's files.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(environment: &Environment, path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::start(open::open(environment, path.as_ref(), &options, true)?)
+    }
+
+    /// As [`open`](Self::open), where there must be no store yet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `AlreadyExists`.
+    pub fn create_new(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::start(open::open(&Environment::default(), path.as_ref(), &options, false)?)
+    }
+
+    /// A store in memory, gone when it is dropped; for tests.
+    ///
+    /// # Errors
+    /// `InvalidInput`: an option is out of range.
+    pub fn in_memory(options: Options) -> Result<Self> {
+        let options = options.preallocation(Preallocation::Grow);
+        Self::open_in(&Environment::in_memory(), "/store", options)
+    }
+
+    /// Opens a store to read, whether another process writes to it or not; shows it as it is now. Beside a writer with
+    /// [`Durability::Sync`] that is what is synced, beside another one all whole frames, and without one all that the next
+    /// open would keep. Nothing on disk is changed.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Corrupt`, `Io`.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_read_only_in(&Environment::default(), path)
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), standing on something else than the operating system's files.
+    ///
+    /// # Errors
+    /// As [`open_read_only`](Self::open_read_only).
+    pub fn open_read_only_in(environment: &Environment, path: impl AsRef<Path>) -> Result<Self> {
+        let shared = Arc::new(read_only::open(environment, path.as_ref())?);
+        Ok(Self { owner: Arc::new(Owner { shared, thread: Mutex::new(None), lock: Mutex::new(None) }) })
+    }
+
+    fn start(opened: open::Opened) -> Result<Self> {
+        let shared = Arc::new(opened.shared);
+        let thread = if shared.options.background { Some(housekeeping::start(&shared)?) } else { None };
+        Ok(Self { owner: Arc::new(Owner { shared, thread: Mutex::new(thread), lock: Mutex::new(Some(opened.lock)) }) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.owner.shared
+    }
+
+    /// Writes and syncs what was submitted, indexes it, and gives the folder free. Other clones are answered `Closed` from then
+    /// on. Closing twice does nothing.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Io`: the next open recovers.
+    pub fn close(&self) -> Result<()> {
+        self.owner.close()
+    }
+
+    /// Appends events to a stream and waits until that is acknowledged.
+    ///
+    /// # Errors
+    /// `InvalidInput`: no event, or past a limit. `Conflict`: the stream is not as expected. `StorageFull`: no room; the same
+    /// call succeeds when there is. `CommitUnknown`: a write or a sync failed, see there. `Poisoned`, `Closed`, `ReadOnly`, `Io`.
+    pub fn append(&self, stream: &StreamId, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Receipt> {
+        self.commit(Commit::new().append(stream, expected, events))
+    }
+
+    /// Commits events to one or many streams, all or none, and waits until that is acknowledged.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and `IdempotencyConflict`.
+    pub fn commit(&self, commit: Commit) -> Result<Receipt> {
+        self.shared().commit(commit)
+    }
+
+    /// Gives a commit its place, before everything submitted later, and returns at once. It is written when a ticket is waited
+    /// for, or beside the next commit, or after a moment.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit) that need no write; the others come from the ticket.
+    pub fn submit(&self, commit: Commit) -> Result<Ticket> {
+        let submitted = self.shared().submit(commit)?;
+        Ok(Ticket { shared: Arc::clone(self.shared()), submitted })
+    }
+
+    /// Makes everything that was acknowledged durable, and returns the last sequence that is.
+    ///
+    /// # Errors
+    /// `Io`: the sync failed, and the store takes no more writes. `Poisoned`, `Closed`, `ReadOnly`.
+    pub fn sync(&self) -> Result<Sequence> {
+        self.shared().sync()
+    }
+
+    /// Does what the housekeeping thread does, for stores that are opened without one.
+    ///
+    /// # Errors
+    /// `Corrupt`, `StorageFull`, `Io`: a chore failed; it can be tried again.
+    pub fn housekeep(&self) -> Result<()> {
+        self.shared().writer()?;
+        self.shared().lead_waiting();
+        self.shared().do_chores()
+    }
+
+    /// Events by sequence, as far as they are acknowledged now.
+    #[must_use]
+    pub fn read_all(&self, range: impl RangeBounds<Sequence>) -> AllEvents {
+        AllEvents::new(self.shared(), &range)
+    }
+
+    /// A stream's events by version, as far as they are acknowledged now; none where there is no such stream.
+    #[must_use]
+    pub fn read_stream(&self, stream: &StreamId, range: impl RangeBounds<crate::types::Version>) -> StreamEvents {
+        StreamEvents::new(self.shared(), stream, &range)
+    }
+
+    /// The event of a sequence; `None` where that is not there yet.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn event(&self, sequence: Sequence) -> Result<Option<Event>> {
+        self.read_all(sequence..=sequence).next().transpose()
+    }
+
+    /// A stream's last version and sequence; `None` where there is no such stream.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn stream_head(&self, stream: &StreamId) -> Result<Option<StreamHead>> {
+        self.shared().head(stream)
+    }
+
+    /// Streams whose name starts with `prefix`, by name.
+    #[must_use]
+    pub fn streams(&self, prefix: &str) -> Streams {
+        Streams::new(self.shared(), prefix)
+    }
+
+    /// What an idempotency key was used for; `None` where it was not. Commits that are not acknowledged are not looked at.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn key_use(&self, key: &str) -> Result<Option<KeyUse>> {
+        let Some(entry) = self.shared().key_entry(key)? else { return Ok(None) };
+        Ok(Some(KeyUse { content_hash: entry.content_hash, receipt: self.shared().receipt_at(&entry)? }))
+    }
+
+    /// The last sequence that reads show; zero where there is none.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        self.shared().places.sequence()
+    }
+
+    /// The last sequence that is synced.
+    #[must_use]
+    pub fn durable_sequence(&self) -> Sequence {
+        self.shared().places.durable()
+    }
+
+    /// The store's time: the clock's, but never before the last commit's.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared().now()
+    }
+
+    /// The last sequence that was committed at or before a time; zero where none was.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    pub fn sequence_at(&self, time: Timestamp) -> Result<Sequence> {
+        self.shared().sequence_at(time)
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub fn store_id(&self) -> StoreId {
+        self.shared().store_id
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.shared().report
+    }
+
+    /// Saves a snapshot, after making the log durable as far as it rests on it. A snapshot is a cache: an error here may be
+    /// ignored.
+    ///
+    /// # Errors
+    /// `InvalidInput`: past a limit, or beyond the log. `Io`, `Closed`, `ReadOnly`, `Poisoned`.
+    pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+        self.make_durable("snapshot", snapshot.last_event_sequence)?;
+        self.shared().snapshots.save(snapshot)
+    }
+
+    /// The readable snapshots of an aggregate that rest on nothing later than `at_most`, newest first.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn snapshots(&self, aggregate_type: &str, aggregate_id: &str, at_most: Sequence) -> Result<Vec<Snapshot>> {
+        self.shared().snapshots.latest(aggregate_type, aggregate_id, at_most)
+    }
+
+    /// A snapshot by its id.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn snapshot(&self, snapshot_id: &str) -> Result<Option<Snapshot>> {
+        self.shared().snapshots.by_id(snapshot_id)
+    }
+
+    /// Snapshots of one type of aggregate made at or after `since`, newest first.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn snapshots_of_type(&self, aggregate_type: &str, since: Timestamp) -> Result<Vec<Snapshot>> {
+        self.shared().snapshots.of_type(aggregate_type, since)
+    }
+
+    /// Snapshots made at or after `since`, newest first.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn recent_snapshots(&self, since: Timestamp) -> Result<Vec<Snapshot>> {
+        self.shared().snapshots.recent(since)
+    }
+
+    /// A consumer's checkpoint.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    pub fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>> {
+        self.shared().checkpoints.get(name)
+    }
+
+    /// Sets a consumer's checkpoint, after making the log durable as far as it goes.
+    ///
+    /// # Errors
+    /// `InvalidInput`: it goes back, or beyond the log. `Io`, `Closed`, `ReadOnly`, `Poisoned`.
+    pub fn set_checkpoint(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+        self.make_durable("checkpoint", checkpoint.sequence)?;
+        self.shared().checkpoints.set(name, checkpoint)
+    }
+
+    /// As [`set_checkpoint`](Self::set_checkpoint), without its checks: what a log that has lost its end looks like.
+    #[cfg(test)]
+    pub(crate) fn set_checkpoint_unchecked(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+        self.shared().checkpoints.set(name, checkpoint)
+    }
+
+    /// Nothing enters the index above what is durable, and nothing after the store is poisoned.
+    fn make_durable(&self, what: &str, sequence: Sequence) -> Result<()> {
+        self.shared().writer()?;
+        if sequence > self.last_sequence() {
+            let text = format!("the {what} rests on sequence {sequence}, and the log ends at {}", self.last_sequence());
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        if sequence > self.durable_sequence() {
+            self.sync()?;
+        }
+        if self.shared().latch.is_tripped() {
+            return Err(Error::new(ErrorKind::Poisoned, "an earlier failure stopped this store; open it again"));
+        }
+        Ok(())
+    }
+
+    /// What there is, in numbers. Counts the streams, which takes time where there are many.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn info(&self) -> Result<StoreInfo> {
+        self.shared().info()
+    }
+}

@@ -1,0 +1,159 @@
+//! What a store can be told when it is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+
+/// When an append is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is synced: it survives a power cut. The default.
+    Sync,
+    /// When the operating system has it; a sync follows at most this much later. A power cut loses what was
+    /// acknowledged since the last sync; a kill loses nothing.
+    Interval(Duration),
+    /// When the operating system has it, which syncs when it likes: survives a kill, not a power cut.
+    Buffered,
+}
+
+/// How a segment's room is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preallocation {
+    /// The file grows with each write: least space, slowest syncs, and a full disk can strike a commit halfway, which
+    /// then is `CommitUnknown`.
+    Grow,
+    /// The room is reserved at once: a full disk is met before any byte of a commit.
+    Reserve,
+    /// As `Reserve`, and the segment that is prepared beside the writers is filled with zeros: fastest and steadiest
+    /// syncs, at the price of writing it twice.
+    ZeroFill,
+}
+
+/// Where each group of commits starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Right after the one before: small commits share sectors, which is safe on a medium with powersafe overwrite.
+    Packed,
+    /// On a fresh sector of 4,096 bytes: nothing acknowledged is ever rewritten. Costs space.
+    Sector,
+}
+
+/// How a store is opened. The defaults are the safe ones.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes: u64,
+    pub(crate) preallocation: Preallocation,
+    pub(crate) align: Align,
+    pub(crate) tail_events_max: usize,
+    pub(crate) idle_mark_after: Duration,
+    pub(crate) background: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
+            preallocation: Preallocation::ZeroFill,
+            align: Align::Packed,
+            tail_events_max: limits::TAIL_EVENTS_MAX,
+            idle_mark_after: Duration::from_millis(50),
+            background: true,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults: synced, 64 MiB segments.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When an append is acknowledged. Default [`Durability::Sync`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The size of a segment file, bytes. Default 64 MiB, from 1 MiB to 2 GiB. Larger ones make fewer files and a longer
+    /// recovery.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// How a segment's room is taken. Default [`Preallocation::ZeroFill`].
+    #[must_use]
+    pub fn preallocation(mut self, preallocation: Preallocation) -> Self {
+        self.preallocation = preallocation;
+        self
+    }
+
+    /// Where each group of commits starts. Default [`Align::Packed`].
+    #[must_use]
+    pub fn align(mut self, align: Align) -> Self {
+        self.align = align;
+        self
+    }
+
+    /// Events in memory before they are moved into the index though their segment is not finished. Default 1,000,000.
+    #[must_use]
+    pub fn tail_events_max(mut self, events: usize) -> Self {
+        self.tail_events_max = events;
+        self
+    }
+
+    /// How long the store is idle before it notes in the log how far it was synced. Default 50 ms.
+    #[must_use]
+    pub fn idle_mark_after(mut self, duration: Duration) -> Self {
+        self.idle_mark_after = duration;
+        self
+    }
+
+    /// Without the housekeeping thread, its work is done by [`Store::housekeep`](crate::Store::housekeep) and on close. Default
+    /// on; off for simulations, which must not depend on a scheduler.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Where time comes from. Default the system's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming the option and its range.
+    pub(crate) fn check(&self) -> Result<()> {
+        let invalid = |text: String| Err(Error::new(ErrorKind::InvalidInput, text));
+        if !(limits::SEGMENT_BYTES_MIN..=limits::SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            return invalid(format!(
+                "segment_bytes is {}, must be from {} to {}",
+                self.segment_bytes,
+                limits::SEGMENT_BYTES_MIN,
+                limits::SEGMENT_BYTES_MAX
+            ));
+        }
+        if self.tail_events_max == 0 {
+            return invalid("tail_events_max is 0, must be at least 1".into());
+        }
+        if self.durability == Durability::Interval(Duration::ZERO) {
+            return invalid("the sync interval is 0; use Durability::Sync to sync each commit".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Opening a store to read, beside a writer or without one. Changes nothing and takes no lock that a writer could feel.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::chores::Chores;
+use super::create::{self, Standing};
+use super::environment::Environment;
+use super::open::{kept_report, start_of_walk};
+use super::options::Options;
+use super::shared::{CommitState, Shared, Visible};
+use super::view::View;
+use crate::disk::{Disk, Latch, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::control::Control;
+use crate::format::identity::Identity;
+use crate::index::checkpoints::Checkpoints;
+use crate::index::tail::Tail;
+use crate::index::{Index, IndexProvider, MemoryIndexProvider};
+use crate::limits;
+use crate::log::files::{self, LogFiles};
+use crate::log::roll::Spare;
+use crate::recovery::RecoveryReport;
+use crate::recovery::examine::{self, INDEX, LOG};
+use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
+use crate::recovery::walk::{self, Walk};
+use crate::snapshot::Snapshots;
+use crate::sync::RwLock;
+use crate::types::{Sequence, StoreId};
+
+/// Opens a store to read.
+///
+/// # Errors
+/// See [`Store::open_read_only`](super::Store::open_read_only).
+pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
+    let disk = Arc::clone(&environment.disk);
+    let store_id = identity(disk.as_ref(), root)?.store_id;
+    // The lock is looked at before the log is: what a writer that then ends has written is a whole log.
+    let has_writer =
+        disk.is_locked(&root.join(create::LOCK)).map_err(|source| Error::from_io("look at LOCK", source))?;
+    let control = examine::read_control(disk.as_ref(), root, store_id)?;
+    let index = open_index(environment, root, store_id)?;
+    let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
+    if inventory.segments.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no log yet", root.display())));
+    }
+    let log_files = Arc::new(LogFiles::new(Arc::clone(&disk), root.join(LOG), store_id, &inventory.segments));
+    let last = examine::open_last(&log_files, OpenMode::Read)?;
+    if !has_writer {
+        last.file.sync_data().map_err(|source| LogFiles::io(last.header.first_sequence, "sync", source))?;
+    }
+    let shows_durable_only = has_writer && control.shows_synced_only;
+    let bound = if shows_durable_only { control.durable } else { Sequence::MAX };
+    let watermark = index.watermark();
+    let start = start_of_walk(&log_files, watermark.as_ref())?;
+    let mut tail = Tail::default();
+    let is_whole = !has_writer && control.is_closed && watermark.map(|mark| mark.sequence) == control.clean;
+    let walked = if is_whole {
+        Walk::of_nothing(start)
+    } else {
+        walk::walk(&log_files, start, bound, &mut |frame| walk::take_into(&mut tail, frame), &mut |_, _| Ok(()))?
+    };
+    let witnesses = Witnesses {
+        index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),
+        clean_close: control.clean.unwrap_or(Sequence::ZERO),
+        frame_before: if shows_durable_only { bound.min(walked.promised) } else { walked.promised },
+        frame_ahead: walked.ahead.promise.map_or(Sequence::ZERO, |(_, through)| through),
+        state: Sequence::ZERO,
+    };
+    check_end(&walked, has_writer, bound, &last.header, witnesses, &control)?;
+    let sequence = walked.position.next.previous();
+    if let Some(segment) = log_files.last() {
+        segment.start(Arc::clone(&last.file));
+    }
+    Ok(Shared {
+        root: root.to_owned(),
+        environment: environment.clone(),
+        options: Options::new(),
+        store_id,
+        session: control.session,
+        snapshots: Snapshots::new(Arc::clone(&index), store_id),
+        checkpoints: Checkpoints::new(Arc::clone(&index)),
+        files: log_files,
+        index,
+        latch: Latch::default(),
+        writer: None,
+        commits: no_commits(walked.position.next),
+        view: RwLock::new(View::new(tail)),
+        places: Visible::new(sequence, sequence, walked.position.timestamp),
+        word: None,
+        spare: Arc::new(Spare::default()),
+        chores: Chores::default(),
+        ingestion: Default::default(),
+        is_closed: false.into(),
+        report: RecoveryReport {
+            segments_read: walked.segments_read,
+            bytes_read: walked.bytes_read,
+            events_replayed: walked.events,
+            last_sequence: sequence,
+            ..kept_report(disk.as_ref(), root).unwrap_or_default()
+        },
+    })
+}
+
+fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {
+    let not_found = |what| Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store{what}", root.display())));
+    match create::standing(disk, root)? {
+        Standing::Store(identity) => Ok(identity),
+        Standing::Absent => not_found(""),
+        Standing::Unfinished => not_found(" yet"),
+    }
+}
+
+fn no_commits(next: Sequence) -> crate::sync::Mutex<CommitState> {
+    crate::sync::Mutex::new(CommitState::new(next, crate::format::frame::to_u64(limits::GROUP_BYTES_MAX)))
+}
+
+/// Without a writer, what would make the next open refuse is an error here too: a log that is cut short is not shown as
+/// whole. Beside a writer, what it says is synced must be there.
+fn check_end(
+    walked: &Walk,
+    has_writer: bool,
+    bound: Sequence,
+    header: &crate::format::segment::SegmentHeader,
+    witnesses: Witnesses,
+    control: &Control,
+) -> Result<()> {
+    let position = walked.position;
+    let corrupt = |expected: String, found: String| {
+        Err(files::corrupt(walked.segment, position.offset, position.next, expected, found))
+    };
+    if has_writer {
+        let reached = position.next.previous();
+        if bound != Sequence::MAX && reached < bound {
+            return corrupt(
+                format!("events through sequence {}, which the writer has synced", control.durable),
+                walked.stop.to_string(),
+            );
+        }
+        return Ok(());
+    }
+    let evidence = Evidence {
+        expected: position.next,
+        stop: walked.stop,
+        offset: position.offset,
+        content_end: walked.ahead.content_end,
+        cut_bound: header.cut_bound,
+        witnesses,
+    };
+    match plan::decide(&evidence) {
+        Decision::Clean | Decision::Cut { .. } => Ok(()),
+        Decision::Refuse { expected, found } => corrupt(expected, found),
+    }
+}
+
+/// The store's index; where it has none that can be read, an empty one in memory, so that the whole log is walked.
+fn open_index(environment: &Environment, root: &Path, store_id: StoreId) -> Result<Arc<dyn Index>> {
+    match environment.index.open_read_only(&root.join(INDEX), store_id) {
+        Ok(index) => Ok(index),
+        Err(error) => {
+            tracing::warn!(%error, "the index cannot be read; the whole log is");
+            MemoryIndexProvider::default().open(root, store_id)
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the clones of a store, its tickets and its housekeeping thread share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::chores::Chores;
+use super::committer::InFlight;
+use super::environment::Environment;
+use super::options::{Durability, Options};
+use super::view::View;
+use crate::clock;
+use crate::disk::{Latch, SharedWord};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::Index;
+use crate::index::checkpoints::Checkpoints;
+use crate::log::files::LogFiles;
+use crate::log::queue::{Group, Queue};
+use crate::log::roll::Spare;
+use crate::log::writer::LogWriter;
+use crate::recovery::RecoveryReport;
+use crate::snapshot::Snapshots;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
+use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
+
+/// Locks are taken in this order: `writer`, `ingestion`, `commits`, `view`.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) environment: Environment,
+    pub(crate) options: Options,
+    pub(crate) store_id: StoreId,
+    /// How often the store was opened to write, this time included.
+    pub(crate) session: u64,
+    pub(crate) files: Arc<LogFiles>,
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) latch: Latch,
+    /// `None` where the store is open to read.
+    pub(crate) writer: Option<Mutex<LogWriter>>,
+    pub(crate) commits: Mutex<CommitState>,
+    pub(crate) view: RwLock<View>,
+    pub(crate) places: Visible,
+    pub(crate) word: Option<Box<dyn SharedWord>>,
+    pub(crate) spare: Arc<Spare>,
+    pub(crate) chores: Chores,
+    /// Held while a tail is ingested.
+    pub(crate) ingestion: Mutex<()>,
+    pub(crate) is_closed: AtomicBool,
+    pub(crate) report: RecoveryReport,
+}
+
+/// What is checked and changed under the commit lock.
+#[derive(Debug)]
+pub(crate) struct CommitState {
+    pub(crate) queue: Queue<InFlight>,
+    /// The next sequence to give out.
+    pub(crate) next: Sequence,
+    /// Streams' versions as reserved by commits whose group is not resolved.
+    pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
+    /// Idempotency keys of such commits, with their content hash.
+    pub(crate) keys: HashMap<String, ([u8; 32], Arc<Group>)>,
+    pub(crate) is_closed: bool,
+}
+
+impl CommitState {
+    pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
+        Self { queue: Queue::new(bytes_max), next, reserved: HashMap::new(), keys: HashMap::new(), is_closed: false }
+    }
+}
+
+/// How far the log goes, for readers that take no lock.
+#[derive(Debug)]
+pub(crate) struct Visible {
+    sequence: AtomicU64,
+    durable: AtomicU64,
+    timestamp: AtomicU64,
+}
+
+impl Visible {
+    pub(crate) fn new(sequence: Sequence, durable: Sequence, timestamp: Timestamp) -> Self {
+        Self {
+            sequence: AtomicU64::new(sequence.get()),
+            durable: AtomicU64::new(durable.get()),
+            timestamp: AtomicU64::new(timestamp.as_micros().cast_unsigned()),
+        }
+    }
+
+    /// The last sequence that readers see.
+    pub(crate) fn sequence(&self) -> Sequence {
+        Sequence::new(self.sequence.load(Ordering::Acquire))
+    }
+
+    /// The last sequence that is known to be synced.
+    pub(crate) fn durable(&self) -> Sequence {
+        Sequence::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// The time of the last commit that readers see.
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp::from_micros(self.timestamp.load(Ordering::Acquire).cast_signed())
+    }
+
+    pub(crate) fn show(&self, sequence: Sequence, timestamp: Timestamp) {
+        self.timestamp.store(timestamp.as_micros().cast_unsigned(), Ordering::Release);
+        let before = self.sequence.swap(sequence.get(), Ordering::Release);
+        assert!(before <= sequence.get(), "what was shown stays shown");
+    }
+
+    pub(crate) fn set_durable(&self, durable: Sequence) {
+        self.durable.fetch_max(durable.get(), Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    /// The writer.
+    ///
+    /// # Errors
+    /// `ReadOnly`: the store is open to read. `Closed`.
+    pub(crate) fn writer(&self) -> Result<&Mutex<LogWriter>> {
+        self.check_open()?;
+        self.writer.as_ref().ok_or_else(|| Error::new(ErrorKind::ReadOnly, "the store was opened to read"))
+    }
+
+    /// # Errors
+    /// `Closed`.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// The store's time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        clock::store_time(self.options.clock.now(), self.places.timestamp())
+    }
+
+    /// Notes how far the log is synced, for readers here and in other processes.
+    pub(crate) fn note_durable(&self, durable: Sequence) {
+        self.places.set_durable(durable);
+        if let Some(word) = &self.word {
+            word.store(self.places.durable().get());
+        }
+    }
+
+    /// Whether every commit is synced before it is acknowledged.
+    pub(crate) fn syncs_each(&self) -> bool {
+        self.options.durability == Durability::Sync
+    }
+
+    /// Stops all writing: what was being written is in doubt, what waited was never written. Nobody is woken before the latch
+    /// is tripped.
+    pub(crate) fn poison(&self, cause: &Error) {
+        use crate::log::queue::GroupResult;
+        self.latch.trip();
+        tracing::error!(error = %cause, "the store stops accepting writes");
+        let poisoned = Error::with_source(
+            ErrorKind::Poisoned,
+            "an earlier failure stopped this store; open it again",
+            cause.clone(),
+        );
+        let unknown = Error::with_source(
+            ErrorKind::CommitUnknown,
+            "the commit may be durable or not; open the store again and repeat it with the same idempotency key",
+            cause.clone(),
+        );
+        let (led, forming) = self.commits.lock().queue.poison(poisoned.clone());
+        let failed = |failure| GroupResult { completed: 0, failure: Some(failure), timestamp: Timestamp::EPOCH };
+        if let Some(led) = led {
+            led.resolve(failed(unknown));
+        }
+        forming.resolve(failed(poisoned));
+        self.chores.wake();
+    }
+}

@@ -1,0 +1,105 @@
+//! Comparing the index with what the log says.
+
+use super::segments::{LogCheck, PlacesHash, StreamCheck};
+use super::{FindingKind, VerifyReport};
+use crate::error::{ErrorKind, Result};
+use crate::index::{Direction, Index};
+use crate::limits::POSTING_EVENTS_MAX;
+use crate::recovery::examine::INDEX;
+use crate::types::{Sequence, StreamId, Version};
+
+/// Compares heads, places and keys, as far as the index covers the log and the log was read.
+pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport) -> Result<()> {
+    let Some(mark) = index.watermark() else { return Ok(()) };
+    if !report.is_ok() {
+        // Where the log is damaged, what the index says of the missing events is right and cannot be compared.
+        return Ok(());
+    }
+    let covered = mark.sequence.min(report.last_sequence);
+    let outcome = check_streams(index, log, covered, mark.sequence, report)
+        .and_then(|()| check_keys(index, log, covered, report));
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::Io => {
+            report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn check_streams(
+    index: &dyn Index,
+    log: &LogCheck,
+    covered: Sequence,
+    watermark: Sequence,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    for (stream, known) in &log.streams {
+        check_stream(index, stream, known, covered, watermark, report)?;
+    }
+    let mut after: Option<StreamId> = None;
+    loop {
+        let page = index.streams("", after.as_ref().map(StreamId::as_str), 1024)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for (stream, head) in page {
+            if head.sequence <= covered && !log.streams.contains_key(&stream) {
+                let detail = format!("the index has stream {stream}, the log has not");
+                report.find(FindingKind::Index, INDEX, None, head.sequence, detail);
+            }
+        }
+    }
+}
+
+fn check_stream(
+    index: &dyn Index,
+    stream: &StreamId,
+    known: &StreamCheck,
+    covered: Sequence,
+    watermark: Sequence,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    if known.sequence > covered {
+        // Its end is in the tail of the log, which the index does not have; its head there is an earlier one.
+        return Ok(());
+    }
+    let head = index.head(stream.as_str())?;
+    let fits = head.is_some_and(|head| head.version == known.version && head.sequence == known.sequence);
+    let grew = watermark > report.last_sequence && head.is_some_and(|head| head.sequence > report.last_sequence);
+    if !fits && !grew {
+        let found =
+            head.map_or("none".to_owned(), |head| format!("version {} at sequence {}", head.version, head.sequence));
+        let detail = format!(
+            "the head of stream {stream} is version {} at sequence {} in the log, and {found} in the index",
+            known.version, known.sequence
+        );
+        report.find(FindingKind::Index, INDEX, None, known.sequence, detail);
+        return Ok(());
+    }
+    let mut places = PlacesHash::default();
+    let mut from = Version::FIRST;
+    while from <= known.version {
+        let found = index.places(stream.as_str(), from, Direction::Forwards, POSTING_EVENTS_MAX)?;
+        let Some((last, _)) = found.last() else { break };
+        from = last.next();
+        found
+            .iter()
+            .filter(|(version, _)| *version <= known.version)
+            .for_each(|(version, place)| places.add(*version, place));
+    }
+    if places.finish() != known.places.finish() {
+        let detail = format!("the places of stream {stream} in the index are not those in the log");
+        report.find(FindingKind::Index, INDEX, None, known.sequence, detail);
+    }
+    Ok(())
+}
+
+fn check_keys(index: &dyn Index, log: &LogCheck, covered: Sequence, report: &mut VerifyReport) -> Result<()> {
+    for (key, entry, sequence) in &log.keys {
+        if *sequence <= covered && index.key(key)? != Some(*entry) {
+            let detail = format!("idempotency key {key:?} is not in the index as it is in the log");
+            report.find(FindingKind::Index, INDEX, None, *sequence, detail);
+        }
+    }
+    Ok(())
+}

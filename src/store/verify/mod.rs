@@ -1,0 +1,174 @@
+//! Verifying a store: every byte read with positioned reads, nothing changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::create::{self, Standing};
+use super::environment::Environment;
+use crate::disk::OpenMode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::to_u64;
+use crate::log::files::LogFiles;
+use crate::recovery::examine::{self, INDEX, LOG};
+use crate::types::Sequence;
+
+mod index;
+mod segments;
+
+/// What kind of damage a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// A segment that is missing, or too many.
+    Segments,
+    /// A segment's header.
+    Header,
+    /// A frame or a record: its bytes are not what was written.
+    Frame,
+    /// Sound frames that do not continue one another.
+    Chain,
+    /// Bytes where there should be zeros.
+    Padding,
+    /// A seal that does not fit its segment.
+    Seal,
+    /// Versions of a stream that do not follow one another.
+    Version,
+    /// Events that had been durable and are not there.
+    Missing,
+    /// The index does not say what the log says. It can be rebuilt.
+    Index,
+    /// Aggregates that do not add up.
+    Conservation,
+    /// The storage failed to give the bytes.
+    Read,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The file, relative to the store.
+    pub segment: String,
+    /// Where in it.
+    pub offset: Option<u64>,
+    /// The sequence that stands, or should stand, there.
+    pub sequence: Option<Sequence>,
+    /// What kind it is.
+    pub kind: FindingKind,
+    /// What was expected and what was found.
+    pub detail: String,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// Segments read.
+    pub segments: u64,
+    /// Events found sound.
+    pub events: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The last sequence found.
+    pub last_sequence: Sequence,
+    /// What is wrong; nothing where the store is sound.
+    pub findings: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(
+        &mut self,
+        kind: FindingKind,
+        segment: impl Into<String>,
+        offset: Option<u64>,
+        sequence: Sequence,
+        detail: impl Into<String>,
+    ) {
+        let sequence = Some(sequence).filter(|sequence| *sequence != Sequence::ZERO);
+        self.findings.push(Finding { segment: segment.into(), offset, sequence, kind, detail: detail.into() });
+    }
+
+    /// Takes an error of damage as a finding; others are given back.
+    fn take(&mut self, kind: FindingKind, error: Error) -> Result<()> {
+        let (kind, corruption) = match (error.kind(), error.corruption()) {
+            (ErrorKind::Corrupt, Some(corruption)) => (kind, corruption.clone()),
+            (ErrorKind::Io, _) => {
+                self.find(FindingKind::Read, LOG, None, Sequence::ZERO, error.to_string());
+                return Ok(());
+            }
+            _ => return Err(error),
+        };
+        let detail = format!("expected {}, found {}", corruption.expected, corruption.found);
+        self.find(kind, corruption.file, corruption.offset, corruption.sequence.unwrap_or_default(), detail);
+        Ok(())
+    }
+}
+
+/// Verifies the store in a folder: checksums, chain, seals, order, versions, and the index against the log. Works beside a
+/// writer too, as far as that has synced. Changes nothing.
+///
+/// # Errors
+/// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Io`. Damage is no error but a finding.
+pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
+    verify_in(&Environment::default(), path)
+}
+
+/// As [`verify`], of a store that stands on something else than the operating system's files.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<VerifyReport> {
+    let root = path.as_ref();
+    let disk = Arc::clone(&environment.disk);
+    let mut report = VerifyReport::default();
+    let identity = match create::standing(disk.as_ref(), root) {
+        Ok(Standing::Store(identity)) => identity,
+        Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
+        Err(error) => {
+            report.take(FindingKind::Header, error)?;
+            return Ok(report);
+        }
+    };
+    let has_writer =
+        disk.is_locked(&root.join(create::LOCK)).map_err(|source| Error::from_io("look at LOCK", source))?;
+    let control = examine::read_control(disk.as_ref(), root, identity.store_id)?;
+    // The index is opened before the log is read, so that all it covers is in the log that is read.
+    let index = environment.index.open_read_only(&root.join(INDEX), identity.store_id);
+    let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
+    let files = Arc::new(LogFiles::new(disk, root.join(LOG), identity.store_id, &inventory.segments));
+    report.segments = to_u64(files.count());
+    let bound = if has_writer && control.shows_synced_only { control.durable } else { Sequence::MAX };
+    if let Err(error) = check_count(&files) {
+        report.take(FindingKind::Segments, error)?;
+    }
+    let mut walk = segments::LogCheck::new(bound);
+    walk.run(&files, &mut report)?;
+    let clean = control.clean.unwrap_or(Sequence::ZERO);
+    let covered = index.as_ref().ok().and_then(|index| index.watermark()).map_or(Sequence::ZERO, |mark| mark.sequence);
+    let proven = clean.max(covered).max(if has_writer { Sequence::ZERO } else { walk.promised });
+    if report.last_sequence < proven.min(bound) {
+        let detail =
+            format!("events through sequence {proven} were durable, and the log ends at {}", report.last_sequence);
+        report.find(FindingKind::Missing, LOG, None, report.last_sequence.next(), detail);
+    }
+    match index {
+        Ok(index) => index::check(index.as_ref(), &walk, &mut report)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string()),
+    }
+    Ok(report)
+}
+
+fn check_count(files: &LogFiles) -> Result<()> {
+    if files.count() == 0 {
+        return Ok(());
+    }
+    examine::open_last(files, OpenMode::Read).map(drop)
+}

@@ -1,0 +1,104 @@
+//! What readers see of the log's end: the tail indices that are not in RocksDB yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::index::tail::Tail;
+use crate::index::{Direction, KeyEntry, Place, StreamHead, Watermark};
+use crate::types::Version;
+
+/// The tail that grows, and those that wait to be ingested.
+///
+/// Invariants: the frozen ones are older than the active one, oldest first, without a gap between them; a frozen tail is
+/// removed only after the index has it; everything in a frozen tail is durable in the log.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) active: Tail,
+    frozen: VecDeque<Arc<Tail>>,
+    /// Counts the tails that were ingested: a look-up in the index that was made before is old.
+    epoch: u64,
+}
+
+impl View {
+    pub(crate) fn new(active: Tail) -> Self {
+        Self { active, ..Self::default() }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How many tails wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.frozen.len()
+    }
+
+    /// Events that are here, and roughly the bytes they take.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.tails().fold((0, 0), |(events, bytes), tail| (events + tail.events(), bytes + tail.bytes()))
+    }
+
+    /// From now on the active tail waits to be ingested, and a new one grows.
+    pub(crate) fn freeze(&mut self, end: Watermark) {
+        if self.active.events() == 0 {
+            return;
+        }
+        self.active.set_end(end);
+        self.frozen.push_back(Arc::new(std::mem::take(&mut self.active)));
+    }
+
+    /// The tail that is to be ingested next.
+    pub(crate) fn oldest(&self) -> Option<Arc<Tail>> {
+        self.frozen.front().cloned()
+    }
+
+    /// Forgets the tail that was ingested.
+    pub(crate) fn ingested(&mut self) {
+        assert!(self.frozen.pop_front().is_some(), "only a waiting tail is ingested");
+        self.epoch += 1;
+    }
+
+    /// Newest first.
+    fn tails(&self) -> impl DoubleEndedIterator<Item = &Tail> {
+        let frozen = self.frozen.iter().map(Arc::as_ref);
+        frozen.chain(std::iter::once(&self.active)).rev()
+    }
+
+    pub(crate) fn head(&self, stream: &str) -> Option<StreamHead> {
+        self.tails().find_map(|tail| tail.head(stream))
+    }
+
+    pub(crate) fn key(&self, key: &str) -> Option<KeyEntry> {
+        self.tails().find_map(|tail| tail.key(key))
+    }
+
+    /// The first version of a stream that is here: those before are in the index.
+    pub(crate) fn first_version(&self, stream: &str) -> Option<Version> {
+        self.tails().rev().find_map(|tail| tail.first_version(stream))
+    }
+
+    /// The places that are here, as an index gives them.
+    pub(crate) fn places(
+        &self,
+        stream: &str,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<(Version, Place)> {
+        let mut found = Vec::new();
+        let mut take = |tail: &Tail| {
+            let left = limit - found.len();
+            found.extend(tail.places(stream, from, direction, left));
+        };
+        match direction {
+            Direction::Forwards => self.tails().rev().for_each(&mut take),
+            Direction::Backwards => self.tails().for_each(&mut take),
+        }
+        found
+    }
+
+    /// All streams that are here with their heads, newest first: the first of a name counts.
+    pub(crate) fn streams(&self, prefix: &str) -> Vec<(crate::types::StreamId, StreamHead)> {
+        self.tails().flat_map(|tail| tail.streams(prefix)).collect()
+    }
+}

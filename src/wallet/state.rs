@@ -1,0 +1,224 @@
+//! A wallet's state, and the rules that it never breaks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::hold::{Hold, HoldDigest, HoldOutcome, ResolvedHold};
+use crate::money::Currency;
+use crate::types::Version;
+
+/// What a wallet can be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WalletStatus {
+    /// It was never opened.
+    Unopened,
+    /// For everything.
+    Open,
+    /// For nothing that takes or locks money.
+    FrozenDebits,
+    /// For nothing that takes, locks or adds money.
+    Frozen,
+    /// For nothing, ever.
+    Closed,
+}
+
+impl WalletStatus {
+    /// As text: `unopened`, `open`, `frozen_debits`, `frozen`, `closed`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unopened => "unopened",
+            Self::Open => "open",
+            Self::FrozenDebits => "frozen_debits",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for WalletStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A user's money in one currency. All amounts are minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wallet {
+    pub(super) user_id: String,
+    pub(super) currency: Option<Currency>,
+    pub(super) status: WalletStatus,
+    pub(super) balance: i64,
+    pub(super) locked_balance: i64,
+    pub(super) overdraft_limit: i64,
+    pub(super) holds: BTreeMap<String, Hold>,
+    pub(super) resolved: BTreeMap<HoldDigest, ResolvedHold>,
+    /// 128 bits, so that a life of money in and out does not end a wallet whose balance is small.
+    pub(super) total_in: i128,
+    pub(super) total_out: i128,
+    pub(super) version: Version,
+    pub(super) events: u64,
+    /// The first event that no decision of a wallet could have led to, and why. `apply` cannot fail, so this is how a log
+    /// that another program wrote to is noticed.
+    pub(super) fault: Option<String>,
+}
+
+impl Wallet {
+    pub(super) fn unopened(user_id: &str) -> Self {
+        Self {
+            user_id: user_id.to_owned(),
+            currency: None,
+            status: WalletStatus::Unopened,
+            balance: 0,
+            locked_balance: 0,
+            overdraft_limit: 0,
+            holds: BTreeMap::new(),
+            resolved: BTreeMap::new(),
+            total_in: 0,
+            total_out: 0,
+            version: Version::ZERO,
+            events: 0,
+            fault: None,
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// Its currency; `None` until it is opened.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.currency
+    }
+
+    /// What it can be used for.
+    #[must_use]
+    pub fn status(&self) -> WalletStatus {
+        self.status
+    }
+
+    /// Whether it was opened, closed or frozen since or not.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        self.status != WalletStatus::Unopened
+    }
+
+    /// All that is in it, locked or not.
+    #[must_use]
+    pub fn balance(&self) -> i64 {
+        self.balance
+    }
+
+    /// What open holds keep.
+    #[must_use]
+    pub fn locked_balance(&self) -> i64 {
+        self.locked_balance
+    }
+
+    /// The balance less what is locked; may be negative within the overdraft limit.
+    #[must_use]
+    pub fn available(&self) -> i64 {
+        self.balance.saturating_sub(self.locked_balance)
+    }
+
+    /// How far `available` may go below zero.
+    #[must_use]
+    pub fn overdraft_limit(&self) -> i64 {
+        self.overdraft_limit
+    }
+
+    /// What may be taken or held now.
+    #[must_use]
+    pub fn spendable(&self) -> i64 {
+        self.available().saturating_add(self.overdraft_limit)
+    }
+
+    /// The open holds, by id.
+    #[must_use]
+    pub fn holds(&self) -> &BTreeMap<String, Hold> {
+        &self.holds
+    }
+
+    /// How a hold ended; `None` while it is open, and where there never was one.
+    #[must_use]
+    pub fn hold_outcome(&self, hold_id: &str) -> Option<HoldOutcome> {
+        self.resolved.get(&HoldDigest::of(hold_id)).map(|hold| hold.outcome)
+    }
+
+    /// Holds that ended.
+    #[must_use]
+    pub fn holds_resolved(&self) -> usize {
+        self.resolved.len()
+    }
+
+    /// All that ever came in.
+    #[must_use]
+    pub fn total_in(&self) -> i128 {
+        self.total_in
+    }
+
+    /// All that ever went out.
+    #[must_use]
+    pub fn total_out(&self) -> i128 {
+        self.total_out
+    }
+
+    /// The version of its last event, which is the number of its events.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Checks the rules that the module's documentation lists.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with its numbers.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let held: i128 = self.holds.values().map(|hold| i128::from(hold.amount) - i128::from(hold.captured)).sum();
+        if i128::from(self.locked_balance) != held || held < 0 {
+            return Err(format!("{} is locked, but open holds keep {held}", self.locked_balance));
+        }
+        for (hold_id, hold) in &self.holds {
+            if hold.captured < 0 || hold.captured > hold.amount {
+                return Err(format!("{} of the {} of hold {hold_id:?} is captured", hold.captured, hold.amount));
+            }
+            if self.resolved.contains_key(&HoldDigest::of(hold_id)) {
+                return Err(format!("hold {hold_id:?} is open and resolved"));
+            }
+        }
+        if i128::from(self.balance) != self.total_in - self.total_out {
+            return Err(format!(
+                "the balance is {}, but {} came in and {} went out",
+                self.balance, self.total_in, self.total_out
+            ));
+        }
+        let spendable = i128::from(self.balance) - held + i128::from(self.overdraft_limit);
+        if spendable < 0 || self.overdraft_limit < 0 {
+            return Err(format!("{spendable} is spendable with an overdraft limit of {}", self.overdraft_limit));
+        }
+        if i128::from(self.balance) + i128::from(self.overdraft_limit) > i128::from(i64::MAX) {
+            return Err(format!(
+                "the balance {} and the overdraft limit {} leave 64 bits",
+                self.balance, self.overdraft_limit
+            ));
+        }
+        if self.version.get() != self.events {
+            return Err(format!("the version is {}, but there were {} events", self.version, self.events));
+        }
+        if self.is_opened() != self.currency.is_some() || (self.events > 0) != self.is_opened() {
+            return Err(format!("a wallet that is {} has {} events", self.status, self.events));
+        }
+        if self.status == WalletStatus::Closed && (self.balance != 0 || !self.holds.is_empty()) {
+            return Err(format!("a closed wallet has {} and {} holds", self.balance, self.holds.len()));
+        }
+        Ok(())
+    }
+}

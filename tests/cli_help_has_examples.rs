@@ -1,0 +1,31 @@
+//! Every verb's help explains it and has an example.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
+mod command;
+
+use command::bitacora;
+
+#[test]
+fn every_verb_has_an_example_and_says_what_it_is_for() {
+    let assert = bitacora(["--help"]).assert().success();
+    let help = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let verbs: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|verb| *verb != "help")
+        .collect();
+    for verb in ["append", "events", "streams", "info", "verify", "wallet", "payment", "recover", "till", "demo"] {
+        assert!(verbs.contains(&verb), "{verb} is not among {verbs:?}");
+    }
+    for verb in verbs {
+        let assert = bitacora([verb, "--help"]).assert().success();
+        let help = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        assert!(help.contains("Example") && help.contains(&format!("bitacora {verb} ")), "{verb}: {help}");
+        assert!(help.contains("--json"), "{verb} prints JSON on demand");
+    }
+}

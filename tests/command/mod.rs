@@ -1,0 +1,121 @@
+//! Running the command in tests, and reading what it prints.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_bitacora");
+
+/// A folder that is removed with this, and a store's place in it.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command with a verb on this store.
+    pub(crate) fn command(&self, verb: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg(verb).arg(self.store()).args(arguments);
+        command
+    }
+
+    /// The same without a harness, to talk to while it runs.
+    pub(crate) fn process(&self, verb: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.arg(verb).arg(self.store()).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Appends lines, which must all be taken; their acknowledgements.
+    pub(crate) fn append(&self, lines: &str) -> Vec<Value> {
+        let assert = self.command("append", &[]).write_stdin(lines).assert().success().stderr("");
+        values(&assert.get_output().stdout)
+    }
+
+    /// The JSON lines that a verb prints when all is well.
+    pub(crate) fn read(&self, verb: &str, arguments: &[&str]) -> Vec<Value> {
+        let assert = self.command(verb, &["--json"]).args(arguments).assert().success().stderr("");
+        values(&assert.get_output().stdout)
+    }
+
+    /// The one JSON document that a verb prints when all is well.
+    pub(crate) fn document(&self, verb: &str, arguments: &[&str]) -> Value {
+        let mut documents = self.read(verb, arguments);
+        assert_eq!(documents.len(), 1, "one document");
+        documents.remove(0)
+    }
+}
+
+/// The command without a store.
+pub(crate) fn bitacora(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments);
+    command
+}
+
+/// JSON, a document a line.
+pub(crate) fn values(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// One field of each document, as integers.
+pub(crate) fn numbers(documents: &[Value], field: &str) -> Vec<u64> {
+    documents.iter().map(|document| document[field].as_u64().unwrap()).collect()
+}
+
+/// A plain line for a stream.
+pub(crate) fn line(stream: &str, data: u64) -> String {
+    format!("{{\"stream\":\"{stream}\",\"type\":\"Noted\",\"data\":{data}}}\n")
+}
+
+/// Every file below a folder with its bytes, by path.
+pub(crate) fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(content(&path));
+            found.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+/// Changes the first occurrence of `text` in the log, in a byte that is not its last.
+pub(crate) fn damage(store: &Path, text: &str) {
+    for entry in std::fs::read_dir(store.join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|window| window == text.as_bytes()) {
+            bytes[at] ^= 0x20;
+            std::fs::write(&path, bytes).unwrap();
+            return;
+        }
+    }
+    panic!("{text} is not in the log");
+}
