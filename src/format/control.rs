@@ -5,7 +5,8 @@
 //!   8  u64  durable sequence, stored without a call; always a lower bound of what is synced
 //!  16  u64  1 where readers show only what is synced (`Durability::Sync`), 0 where they show whole frames
 //!  24  u64  session: how often the store was opened to write
-//! 512  clean close: [16] store id, u64 last sequence, u64 session, u32 checksum of them, u32 zero
+//! 512  clean close: [16] store id, u64 last sequence, u64 session, u64 end offset, u32 chain,
+//!      u32 checksum of them
 //! ```
 //! The clean-close record is evidence: whatever it names had been durable, now and for ever. Where its session is that of the
 //! file, nothing was written since.
@@ -23,8 +24,8 @@ pub(crate) const DURABLE_OFFSET: u64 = 8;
 pub(crate) const CLEAN_OFFSET: u64 = 512;
 
 const MAGIC: &[u8; 8] = b"BITACTRL";
-const CLEAN_BYTES: usize = 40;
-const CLEAN_CHECKED_BYTES: usize = 32;
+const CLEAN_BYTES: usize = 48;
+const CLEAN_CHECKED_BYTES: usize = 44;
 
 /// What a control file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +33,45 @@ pub(crate) struct Control {
     pub(crate) durable: Sequence,
     pub(crate) shows_synced_only: bool,
     pub(crate) session: u64,
-    /// The last sequence at the last clean close of this store; `None` without one.
-    pub(crate) clean: Option<Sequence>,
-    /// Whether nothing was written since that close.
-    pub(crate) is_closed: bool,
+    /// The last clean close of this store; `None` without one.
+    pub(crate) clean: Option<CleanClose>,
+}
+
+/// How a log ended when it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CleanClose {
+    /// The last sequence.
+    pub(crate) last: Sequence,
+    /// The session that closed it.
+    pub(crate) session: u64,
+    /// The offset in the last segment, after the close mark.
+    pub(crate) offset: u64,
+    /// The checksum of the last frame.
+    pub(crate) chain: u32,
+}
+
+/// Where an index says the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    pub(crate) sequence: Sequence,
+    pub(crate) offset: u64,
+    pub(crate) chain: u32,
+}
+
+impl Control {
+    /// The last sequence at the last clean close; zero without one.
+    pub(crate) fn clean_sequence(&self) -> Sequence {
+        self.clean.map_or(Sequence::ZERO, |clean| clean.last)
+    }
+
+    /// Whether the store was closed and not opened since, and the index ends exactly where the log does: then there is nothing
+    /// to read. An index that misses but the close mark does not, for the next frame must follow the mark.
+    pub(crate) fn is_covered_by(&self, end: LogEnd) -> bool {
+        self.clean.is_some_and(|clean| {
+            clean.session == self.session
+                && (clean.last, clean.offset, clean.chain) == (end.sequence, end.offset, end.chain)
+        })
+    }
 }
 
 /// The first sector, for a writer that starts.
@@ -49,11 +85,13 @@ pub(crate) fn encode_start(durable: Sequence, shows_synced_only: bool, session: 
 }
 
 /// The clean-close record.
-pub(crate) fn encode_clean(store_id: StoreId, last: Sequence, session: u64) -> Vec<u8> {
+pub(crate) fn encode_clean(store_id: StoreId, clean: &CleanClose) -> Vec<u8> {
     let mut bytes = vec![0; CLEAN_BYTES];
     set(&mut bytes, 0, store_id.as_bytes());
-    set(&mut bytes, 16, &last.get().to_le_bytes());
-    set(&mut bytes, 24, &session.to_le_bytes());
+    set(&mut bytes, 16, &clean.last.get().to_le_bytes());
+    set(&mut bytes, 24, &clean.session.to_le_bytes());
+    set(&mut bytes, 32, &clean.offset.to_le_bytes());
+    set(&mut bytes, 40, &clean.chain.to_le_bytes());
     let checksum = crc32(bytes.get(..CLEAN_CHECKED_BYTES).unwrap_or_default());
     set(&mut bytes, CLEAN_CHECKED_BYTES, &checksum.to_le_bytes());
     bytes
@@ -70,19 +108,21 @@ fn parse(bytes: &[u8], store_id: StoreId) -> Option<Control> {
     let durable = Sequence::new(fields.u64()?);
     let shows_synced_only = fields.u64()? == 1;
     let session = fields.u64()?;
-    let clean = parse_clean(bytes, store_id);
-    let is_closed = clean.is_some_and(|(_, closed)| closed == session);
-    Some(Control { durable, shows_synced_only, session, clean: clean.map(|(last, _)| last), is_closed })
+    Some(Control { durable, shows_synced_only, session, clean: parse_clean(bytes, store_id) })
 }
 
-fn parse_clean(bytes: &[u8], store_id: StoreId) -> Option<(Sequence, u64)> {
+fn parse_clean(bytes: &[u8], store_id: StoreId) -> Option<CleanClose> {
     let record = bytes.get(usize::try_from(CLEAN_OFFSET).ok()?..)?.get(..CLEAN_BYTES)?;
     let mut fields = Bytes::new(record);
     let owner = StoreId::from_bytes(fields.array()?);
-    let last = Sequence::new(fields.u64()?);
-    let session = fields.u64()?;
+    let clean = CleanClose {
+        last: Sequence::new(fields.u64()?),
+        session: fields.u64()?,
+        offset: fields.u64()?,
+        chain: fields.u32()?,
+    };
     let checksum = fields.u32()?;
-    (owner == store_id && checksum == crc32(record.get(..CLEAN_CHECKED_BYTES)?)).then_some((last, session))
+    (owner == store_id && checksum == crc32(record.get(..CLEAN_CHECKED_BYTES)?)).then_some(clean)
 }
 
 #[cfg(test)]
@@ -95,15 +135,28 @@ mod tests {
         let mut bytes = vec![0; BYTES];
         assert_eq!(decode(&bytes, store_id), Control::default());
         set(&mut bytes, 0, &encode_start(Sequence::new(9), true, 4));
-        let started = Control { durable: Sequence::new(9), shows_synced_only: true, session: 4, ..Control::default() };
+        let started = Control { durable: Sequence::new(9), shows_synced_only: true, session: 4, clean: None };
         assert_eq!(decode(&bytes, store_id), started);
-        set(&mut bytes, 512, &encode_clean(store_id, Sequence::new(8), 4));
-        assert_eq!(decode(&bytes, store_id), Control { clean: Some(Sequence::new(8)), is_closed: true, ..started });
-        set(&mut bytes, 0, &encode_start(Sequence::new(9), true, 5));
-        let again = decode(&bytes, store_id);
-        assert_eq!((again.clean, again.is_closed), (Some(Sequence::new(8)), false));
+        let clean = CleanClose { last: Sequence::new(8), session: 4, offset: 568, chain: 77 };
+        set(&mut bytes, 512, &encode_clean(store_id, &clean));
+        assert_eq!(decode(&bytes, store_id), Control { clean: Some(clean), ..started });
         assert_eq!(decode(&bytes, StoreId::from_bytes([6; 16])).clean, None);
-        bytes[520] ^= 1;
-        assert_eq!(decode(&bytes, store_id).clean, None);
+        for byte in 512..512 + CLEAN_BYTES {
+            let mut damaged = bytes.clone();
+            damaged[byte] ^= 1;
+            assert_eq!(decode(&damaged, store_id).clean, None, "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn an_index_covers_a_closed_log_only_to_its_very_end() {
+        let clean = CleanClose { last: Sequence::new(8), session: 4, offset: 568, chain: 77 };
+        let control = Control { session: 4, clean: Some(clean), ..Control::default() };
+        let end = LogEnd { sequence: Sequence::new(8), offset: 568, chain: 77 };
+        assert!(control.is_covered_by(end));
+        assert!(!control.is_covered_by(LogEnd { sequence: Sequence::new(7), ..end }));
+        assert!(!control.is_covered_by(LogEnd { offset: 512, ..end }));
+        assert!(!control.is_covered_by(LogEnd { chain: 76, ..end }));
+        assert!(!Control { session: 5, ..control }.is_covered_by(end));
     }
 }

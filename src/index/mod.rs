@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::format::control::LogEnd;
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
 pub(crate) mod checkpoints;
@@ -81,6 +82,13 @@ pub struct Watermark {
     pub timestamp: Timestamp,
 }
 
+impl Watermark {
+    /// Where this says the log ends.
+    pub(crate) fn log_end(&self) -> LogEnd {
+        LogEnd { sequence: self.sequence, offset: self.offset, chain: self.chain }
+    }
+}
+
 /// The places of up to [`POSTING_EVENTS_MAX`](crate::limits::POSTING_EVENTS_MAX) consecutive events of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posting {
@@ -92,7 +100,7 @@ pub struct Posting {
     pub places: Vec<Place>,
 }
 
-/// A range of the log's events, as an index takes it in.
+/// A range of the log's events, as an index takes it in. Each list is sorted by its key, without duplicates.
 #[derive(Clone, Debug)]
 pub struct IndexBatch {
     /// Each stream that has an event in the range, once, with its new head.
@@ -200,7 +208,7 @@ pub trait Index: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
-    /// Makes everything durable and ends background work. Only reads may follow.
+    /// Makes everything durable and ends background work. Everything but `watermark` and `bytes` answers `Closed` afterwards.
     ///
     /// # Errors
     /// `Io`, `StorageFull`: the index failed.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::shared::Shared;
 use crate::disk::{self, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::control;
+use crate::format::control::{self, CleanClose};
 use crate::format::frame::FrameKind;
+use crate::index::{IndexBatch, Watermark};
 use crate::log::writer::WriteError;
 use crate::recovery::examine::CONTROL;
 use crate::recovery::walk::watermark;
@@ -40,7 +41,9 @@ impl Shared {
         }
         let closed = (|| {
             writer.sync()?;
-            writer.mark(FrameKind::CloseMark)?;
+            if writer.wants_mark() {
+                writer.mark(FrameKind::CloseMark)?;
+            }
             writer.sync()
         })();
         if let Err(WriteError::Clean(error) | WriteError::Fatal(error)) = closed {
@@ -49,10 +52,11 @@ impl Shared {
             return Err(error);
         }
         self.note_durable(writer.durable());
-        self.view.write().freeze(watermark(&self.files, writer.segment(), writer.position()));
-        let last = writer.position().next.previous();
+        let (position, end) = (writer.position(), watermark(&self.files, writer.segment(), writer.position()));
+        self.view.write().freeze(end);
         drop(writer);
         self.ingest_all();
+        self.cover_close_mark(end);
         if let Err(error) = self.index.close() {
             tracing::warn!(%error, "the index could not be closed");
         }
@@ -60,13 +64,22 @@ impl Shared {
         let path = self.root.join(CONTROL);
         let io = |source| Error::from_io("write control", source);
         let file = self.files.disk.open(&path, OpenMode::ReadWrite).map_err(io)?;
-        disk::write_all_at(
-            file.as_ref(),
-            &[&control::encode_clean(self.store_id, last, self.session)],
-            control::CLEAN_OFFSET,
-        )
-        .map_err(io)?;
+        let last = position.next.previous();
+        let clean = CleanClose { last, session: self.session, offset: position.offset, chain: position.chain };
+        let bytes = control::encode_clean(self.store_id, &clean);
+        disk::write_all_at(file.as_ref(), &[&bytes], control::CLEAN_OFFSET).map_err(io)?;
         file.sync_data().map_err(io)
+    }
+
+    /// Where the index has all events and misses but the mark, it is told of that, so that the next open reads nothing.
+    fn cover_close_mark(&self, end: Watermark) {
+        let is_behind = self.index.watermark().is_none_or(|mark| mark.sequence == end.sequence && mark != end);
+        if is_behind && self.view.read().size().0 == 0 {
+            let batch = IndexBatch { heads: Vec::new(), keys: Vec::new(), postings: Vec::new(), watermark: end };
+            if let Err(error) = self.index.ingest(&batch) {
+                tracing::warn!(%error, "the index could not be brought up to date");
+            }
+        }
     }
 
     /// Syncs, and returns how far the log is durable.

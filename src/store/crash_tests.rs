@@ -10,6 +10,7 @@ use crate::disk::sim::{
     AfterFailedSync, CrashOptions, Failure, Fault, OperationKind, Random, SimulatedDisk, SimulationOptions,
 };
 use crate::index::MemoryIndexProvider;
+use crate::types::EventId;
 
 const ROOT: &str = "/store";
 
@@ -30,7 +31,13 @@ struct Image {
 }
 
 fn options(durability: Durability) -> Options {
-    Options::new().segment_bytes(4096).durability(durability).background(false).tail_events_max(7)
+    Options::new()
+        .segment_bytes(4096)
+        .durability(durability)
+        .background(false)
+        .tail_events_max(7)
+        .store_id(StoreId::from_bytes([7; 16]))
+        .clock(Arc::new(ManualClock::new(Timestamp::from_micros(1))))
 }
 
 fn environment(disk: &SimulatedDisk, index: &MemoryIndexProvider) -> Environment {
@@ -68,13 +75,18 @@ fn check(environment: &Environment, options: Options, known: &Known, label: &str
     store
 }
 
+/// The same text has the same id, so that the same seed gives the same bytes.
+fn id_of(text: &str) -> EventId {
+    EventId::from_uuid(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes()))
+}
+
 /// Runs commits of one to three events until the disk fails or `commits` are done.
 fn run(store: &Store, known: &Mutex<Known>, from: u64, commits: u64, random: &mut Random) -> Result<()> {
     for number in from..from + commits {
         let texts: Vec<String> =
             (0..1 + random.below(3)).map(|part| format!("{number}.{part}.{}", "x".repeat(random.index(200)))).collect();
         let split = random.index(texts.len() + 1);
-        let events = |texts: &[String]| texts.iter().map(|text| event(text)).collect::<Vec<_>>();
+        let events = |texts: &[String]| texts.iter().map(|text| event(text).with_id(id_of(text))).collect::<Vec<_>>();
         let commit = Commit::new()
             .append(&stream("a-1"), ExpectedVersion::Any, events(&texts[..split]))
             .append(&stream("b-1"), ExpectedVersion::Any, events(&texts[split..]))
@@ -314,6 +326,32 @@ fn a_clean_close_leaves_nothing_to_read() {
         assert_eq!((report.events_replayed, report.was_closed_cleanly), (0, round > 0));
         run(&store, &Mutex::new(Known::default()), round * 100, 20, &mut Random::new(round)).unwrap();
         store.close().unwrap();
+    }
+}
+
+/// What: a log could not be opened, because a segment's last mark was not in the chain that the next one continued. Why: an index
+/// that covered every event, but not the close mark after them, was taken for the end of the log, and the next segment was
+/// chained to the event. How found: by a crash image whose tail had been ingested with the very last commit.
+#[test]
+fn the_log_goes_on_behind_its_close_mark_wherever_the_index_ends() {
+    for commits in 1..=30 {
+        let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+        let (environment_now, known) = (environment(&disk, &index), Mutex::new(Known::default()));
+        let mut random = Random::new(commits);
+        let store = Store::open_in(&environment_now, ROOT, options(Durability::Sync)).unwrap();
+        run(&store, &known, 0, commits, &mut random).unwrap();
+        store.close().unwrap();
+        let store = Store::open_in(&environment_now, ROOT, options(Durability::Sync)).unwrap();
+        let report = store.recovery_report();
+        assert_eq!((report.segments_read, report.bytes_read), (0, 0), "{commits} commits");
+        run(&store, &known, commits, 25, &mut random).unwrap();
+        let (disk, index) = (disk.kill(), MemoryIndexProvider::default());
+        check(
+            &environment(&disk, &index),
+            options(Durability::Sync),
+            &known.into_inner(),
+            &format!("{commits} commits"),
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use super::options::Options;
 use crate::disk::{self, Disk, DiskLock, EntryKind, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::FORMAT_VERSION;
@@ -138,13 +138,16 @@ pub(crate) fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn DiskLock>> {
 ///
 /// # Errors
 /// `StorageFull`, `Io`: it is unfinished, and the next open goes on.
-pub(crate) fn create(disk: &dyn Disk, root: &Path, clock: &dyn Clock) -> Result<Identity> {
+pub(crate) fn create(disk: &dyn Disk, root: &Path, options: &Options) -> Result<Identity> {
     let io = |source| Error::from_io(format!("create the store {}", root.display()), source);
     let log = root.join(LOG);
     if disk.kind(&log).map_err(io)?.is_none() {
         disk.create_directory(&log).map_err(io)?;
     }
-    let identity = Identity { store_id: StoreId::from_uuid(Uuid::now_v7()), created: clock.now() };
+    let identity = Identity {
+        store_id: options.store_id.unwrap_or_else(|| StoreId::from_uuid(Uuid::now_v7())),
+        created: options.clock.now(),
+    };
     let temporary = root.join(format!("{IDENTITY}{TEMPORARY}"));
     if disk.kind(&temporary).map_err(io)?.is_some() {
         disk.remove(&temporary).map_err(io)?;

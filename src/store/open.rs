@@ -84,7 +84,7 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
     // Looked at again, under the lock.
     let (identity, was_created) = match create::standing(environment.disk.as_ref(), root)? {
         Standing::Store(identity) => (identity, false),
-        Standing::Absent | Standing::Unfinished => (create::create(disk.as_ref(), root, options.clock.as_ref())?, true),
+        Standing::Absent | Standing::Unfinished => (create::create(disk.as_ref(), root, options)?, true),
     };
     let mut opening = Opening {
         environment,
@@ -137,7 +137,7 @@ impl Opening<'_> {
             }
         };
         let claimed = standing.watermark.map_or(Sequence::ZERO, |mark| mark.sequence).max(standing.state);
-        let claimed = claimed.max(control.clean.unwrap_or(Sequence::ZERO));
+        let claimed = claimed.max(control.clean_sequence());
         if is_log_empty && claimed > Sequence::ZERO {
             return Err(Error::corrupt(Corruption {
                 file: LOG.into(),
@@ -215,7 +215,7 @@ impl Opening<'_> {
         let take = &mut |frame: &crate::format::frame::FrameRef<'_>| {
             if keeps_tail { walk::take_into(&mut tail, frame) } else { Ok(()) }
         };
-        let is_whole = control.is_closed && index.watermark.is_some_and(|mark| Some(mark.sequence) == control.clean);
+        let is_whole = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
         let mut walked = if is_whole {
             // The last writer closed the log, and the index covers all of it: there is nothing to read.
             Walk::of_nothing(start)
@@ -228,12 +228,12 @@ impl Opening<'_> {
             frame_ahead: walked.ahead.promise.map_or(Sequence::ZERO, |(_, through)| through),
             index: index.watermark.map_or(Sequence::ZERO, |mark| mark.sequence),
             state: index.state,
-            clean_close: control.clean.unwrap_or(Sequence::ZERO),
+            clean_close: control.clean_sequence(),
         };
         let decision = plan::decide(&evidence(&walked, &last, witnesses));
         // A clean close made two syncs; the second covered the first.
         walked.unsettled.settle(witnesses.clean_close);
-        self.note_walk(&files, &walked, &witnesses, index, control.clean);
+        self.note_walk(&files, &walked, &witnesses, index, control.clean.map(|clean| clean.last));
         self.timer.end("decide");
         self.carry_out(&files, &mut last, &mut walked, decision, &inventory.temporary)?;
         Ok(RecoveredLog { files, last, position: walked.position, promised: walked.promised, tail })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::types::StoreId;
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Options {
     pub(crate) idle_mark_after: Duration,
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store_id: Option<StoreId>,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             idle_mark_after: Duration::from_millis(50),
             background: true,
             clock: Arc::new(SystemClock),
+            store_id: None,
         }
     }
 }
@@ -131,6 +134,14 @@ impl Options {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// The id of a store that is made, instead of one that is drawn, so that a simulation's bytes are the same each time.
+    #[cfg(any(test, feature = "simulation"))]
+    #[must_use]
+    pub fn store_id(mut self, store_id: StoreId) -> Self {
+        self.store_id = Some(store_id);
         self
     }
 

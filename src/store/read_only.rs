@@ -54,7 +54,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     let watermark = index.watermark();
     let start = start_of_walk(&log_files, watermark.as_ref())?;
     let mut tail = Tail::default();
-    let is_whole = !has_writer && control.is_closed && watermark.map(|mark| mark.sequence) == control.clean;
+    let is_whole = !has_writer && watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
     let walked = if is_whole {
         Walk::of_nothing(start)
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     };
     let witnesses = Witnesses {
         index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),
-        clean_close: control.clean.unwrap_or(Sequence::ZERO),
+        clean_close: control.clean_sequence(),
         frame_before: if shows_durable_only { bound.min(walked.promised) } else { walked.promised },
         frame_ahead: walked.ahead.promise.map_or(Sequence::ZERO, |(_, through)| through),
         state: Sequence::ZERO,

@@ -150,7 +150,7 @@ pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<Ve
     }
     let mut walk = segments::LogCheck::new(bound);
     walk.run(&files, &mut report)?;
-    let clean = control.clean.unwrap_or(Sequence::ZERO);
+    let clean = control.clean_sequence();
     let covered = index.as_ref().ok().and_then(|index| index.watermark()).map_or(Sequence::ZERO, |mark| mark.sequence);
     let proven = clean.max(covered).max(if has_writer { Sequence::ZERO } else { walk.promised });
     if report.last_sequence < proven.min(bound) {
