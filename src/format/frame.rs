@@ -32,6 +32,9 @@ pub(crate) const HEADER_BYTES: usize = 56;
 /// Every frame starts at a multiple of this.
 pub(crate) const ALIGNMENT: u64 = 8;
 
+/// The largest frame: the largest commit, padded to a sector.
+const BYTES_MAX: u64 = limits::COMMIT_BYTES_MAX as u64 + 4096;
+
 const MAGIC: u16 = 0xB17A;
 const FLAG_KEY: u8 = 1;
 const HASH_BYTES: usize = 32;
@@ -175,6 +178,7 @@ fn parse_header(mut fields: Bytes<'_>, checksum: u32) -> Option<FrameHeader> {
         && header.first_sequence != Sequence::ZERO
         && is_commit == (header.event_count > 0)
         && (is_commit || header.body_bytes == 0)
+        && header.total_bytes() <= BYTES_MAX
         && header.total_bytes().is_multiple_of(ALIGNMENT);
     sound.then_some(header)
 }

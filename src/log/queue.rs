@@ -120,6 +120,11 @@ impl<C> Queue<C> {
         !self.commits.is_empty() && self.forming.word.load() == LEAD
     }
 
+    /// Whether nothing waits and nothing is led.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.commits.is_empty() && self.leading.is_none()
+    }
+
     /// Takes the forming group, which the caller has changed from `LEAD` to `LED`.
     pub(crate) fn take(&mut self) -> (Arc<Group>, Vec<C>) {
         assert!(self.leading.is_none(), "one leads at a time");

@@ -33,12 +33,24 @@ impl Shared {
     }
 
     fn close_log(&self) -> Result<()> {
-        while self.lead_waiting() {}
         let Some(lock) = &self.writer else { return Ok(()) };
-        let mut writer = lock.lock();
-        if let Some(error) = self.commits.lock().queue.poisoned() {
-            return Err(error.clone());
-        }
+        let mut writer = loop {
+            while self.lead_waiting() {}
+            let writer = lock.lock();
+            let state = self.commits.lock();
+            if let Some(error) = state.queue.poisoned() {
+                return Err(error.clone());
+            }
+            // Nothing joins any more, and nobody leads without the writer: what is idle now stays so. A group that formed
+            // behind the last leader is written before the log ends.
+            if state.queue.is_idle() {
+                break writer;
+            }
+            let group = Arc::clone(state.queue.forming());
+            drop(state);
+            drop(writer);
+            self.wait(&group);
+        };
         let closed = (|| {
             writer.sync()?;
             if writer.wants_mark() {

@@ -355,6 +355,37 @@ fn the_log_goes_on_behind_its_close_mark_wherever_the_index_ends() {
     }
 }
 
+/// Goal: what is acknowledged while another thread closes the store is there afterwards. Method: writers race with the close, many
+/// times; a group that forms behind the last leader must not be written behind the end that the close notes.
+#[test]
+fn what_is_acknowledged_during_a_close_is_there_afterwards() {
+    for round in 0..60 {
+        let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+        let environment_now = environment(&disk, &index);
+        let store = Store::open_in(&environment_now, ROOT, options(Durability::Sync).tail_events_max(100)).unwrap();
+        let acknowledged: Vec<Sequence> = std::thread::scope(|scope| {
+            let write = |thread: u64| {
+                let store = &store;
+                move || {
+                    let name = stream(&format!("s-{thread}"));
+                    let append = || store.append(&name, ExpectedVersion::Any, vec![event("x")]);
+                    std::iter::from_fn(|| append().ok()).map(|receipt| receipt.sequence_last).collect::<Vec<_>>()
+                }
+            };
+            let threads: Vec<_> = (0..4).map(|thread| scope.spawn(write(thread))).collect();
+            while store.last_sequence() < Sequence::new(20 + round) {
+                std::hint::spin_loop();
+            }
+            store.close().unwrap();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let again = Store::open_in(&environment_now, ROOT, options(Durability::Sync)).unwrap();
+        assert_eq!(again.recovery_report().bytes_read, 0, "round {round}");
+        assert_eq!(again.last_sequence().get(), acknowledged.len() as u64, "round {round}");
+        assert_eq!(all_payloads(&again).len(), acknowledged.len(), "round {round}");
+    }
+}
+
 /// A segment lost, or a durable event damaged: refused, and not one byte changed.
 #[test]
 fn damage_is_refused_and_nothing_is_changed() {

@@ -1,7 +1,7 @@
 //! The store: appending, reading, snapshots and checkpoints, opening and closing.
 
 use std::ops::RangeBounds;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod chores;
@@ -103,7 +103,7 @@ impl Store {
     /// `Corrupt`: something that had been durable is damaged or missing; `bitacora verify` tells what. `ReadOnly`,
     /// `NotFound`: the folder cannot be written, or its parent is not there. `StorageFull`, `Io`.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
-        Self::open_in(&Environment::default(), path, options)
+        Self::open_in(&Environment::default(), resolved(path.as_ref()), options)
     }
 
     /// As [`open`](Self::open), standing on something else than the operating system's files.
@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open), and `AlreadyExists`.
     pub fn create_new(path: impl AsRef<Path>, options: Options) -> Result<Self> {
-        Self::start(open::open(&Environment::default(), path.as_ref(), &options, false)?)
+        Self::start(open::open(&Environment::default(), &resolved(path.as_ref()), &options, false)?)
     }
 
     /// A store in memory, gone when it is dropped; for tests.
@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Corrupt`, `Io`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_read_only_in(&Environment::default(), path)
+        Self::open_read_only_in(&Environment::default(), resolved(path.as_ref()))
     }
 
     /// As [`open_read_only`](Self::open_read_only), standing on something else than the operating system's files.
@@ -383,4 +383,9 @@ impl Store {
     pub fn info(&self) -> Result<StoreInfo> {
         self.shared().info()
     }
+}
+
+/// The folder that a path leads to: a store may be reached through a link. What is not there yet stays as it is named.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

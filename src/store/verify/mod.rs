@@ -117,7 +117,7 @@ impl VerifyReport {
 /// # Errors
 /// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Io`. Damage is no error but a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_in(&Environment::default(), path)
+    verify_in(&Environment::default(), super::resolved(path.as_ref()))
 }
 
 /// As [`verify`], of a store that stands on something else than the operating system's files.

@@ -4,7 +4,7 @@
 use std::io::{BufRead, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bitacora::{Result, Sequence, Store};
+use bitacora::{Result, Sequence};
 use indicatif::ProgressBar;
 
 use super::clerk::Clerk;
@@ -27,6 +27,8 @@ pub(crate) struct Day<'a, R> {
     /// The store's last sequence when the run began: what is settled beyond it was settled by this run.
     pub(crate) began_at: Sequence,
     pub(crate) progress: &'a ProgressBar,
+    /// Moves the recovery points to the log's end.
+    pub(crate) checkpoint: &'a dyn Fn(),
 }
 
 impl<R: BufRead + Send> Day<'_, R> {
@@ -37,8 +39,15 @@ impl<R: BufRead + Send> Day<'_, R> {
     pub(crate) fn run(self, acks: Option<impl Write>) -> Result<Summary> {
         let desk = Desk::new(PENDING_MIN.max(self.workers.saturating_mul(64)));
         let (sender, receiver) = sync_channel(TOLD_MAX);
-        let (store, progress) = (self.clerk.wallets.store(), self.progress);
-        let counted = Summary { top_ups: self.clerk.outcomes.top_ups(), ..Summary::default() };
+        let teller = Teller::new(
+            self.clerk.wallets.store(),
+            acks,
+            self.progress,
+            Summary { top_ups: self.clerk.outcomes.top_ups(), ..Summary::default() },
+            self.checkpoint,
+        );
+        let reading =
+            Reading { reader: self.reader, clerk: self.clerk, began_at: self.began_at, progress: self.progress };
         std::thread::scope(|scope| {
             let mut threads = Vec::with_capacity(self.workers.saturating_add(1));
             for _ in 0..self.workers {
@@ -46,8 +55,8 @@ impl<R: BufRead + Send> Day<'_, R> {
                 threads.push(scope.spawn(move || work(clerk, desk, &sender)));
             }
             let desk = &desk;
-            threads.push(scope.spawn(move || self.read(desk, &sender)));
-            let told = tell(store, acks, progress, counted, receiver, desk);
+            threads.push(scope.spawn(move || reading.read(desk, &sender)));
+            let told = tell(teller, receiver, desk);
             let mut first = Ok(());
             for thread in threads {
                 match thread.join() {
@@ -59,7 +68,17 @@ impl<R: BufRead + Send> Day<'_, R> {
             first.and(told)
         })
     }
+}
 
+/// What the thread that reads the ledger needs.
+struct Reading<'a, R> {
+    reader: Reader<R>,
+    clerk: &'a Clerk,
+    began_at: Sequence,
+    progress: &'a ProgressBar,
+}
+
+impl<R: BufRead + Send> Reading<'_, R> {
     /// Leaves every line that has no outcome yet on the desk.
     fn read(mut self, desk: &Desk<LedgerLine>, told: &SyncSender<Told>) -> Result<()> {
         let _guard = desk.stop_on_panic();
@@ -107,16 +126,9 @@ impl<R: BufRead + Send> Day<'_, R> {
 }
 
 /// Counts until all is told, and sends everybody home if that fails.
-fn tell(
-    store: &Store,
-    acks: Option<impl Write>,
-    progress: &ProgressBar,
-    counted: Summary,
-    receiver: Receiver<Told>,
-    desk: &Desk<LedgerLine>,
-) -> Result<Summary> {
+fn tell(teller: Teller<'_, impl Write>, receiver: Receiver<Told>, desk: &Desk<LedgerLine>) -> Result<Summary> {
     let _guard = desk.stop_on_panic();
-    let told = Teller::new(store, acks, progress, counted).run(&receiver);
+    let told = teller.run(&receiver);
     if told.is_err() {
         desk.stop();
     }

@@ -132,7 +132,14 @@ pub(crate) fn run(args: &TillArgs, json: bool) -> Result<u8> {
         waiting: Waiting::default(),
     };
     let progress = progress_bar(bytes);
-    let day = Day { reader, clerk: &clerk, workers: usize::from(args.workers), began_at, progress: &progress };
+    let checkpoint = || {
+        // A recovery point that cannot be moved costs the next recovery time, and nothing else.
+        if let Err(error) = till.recovery.checkpoint() {
+            progress.println(format!("the recovery points stay where they are: {error}"));
+        }
+    };
+    let workers = usize::from(args.workers);
+    let day = Day { reader, clerk: &clerk, workers, began_at, progress: &progress, checkpoint: &checkpoint };
     let counted = day.run(args.acks.then(std::io::stdout));
     progress.finish_and_clear();
     let mut summary = counted?;

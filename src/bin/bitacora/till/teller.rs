@@ -12,6 +12,9 @@ use super::summary::{Outcome, Summary};
 /// Outcomes that are counted, and acknowledged with one sync where the store's durability asks for one.
 const BATCH_MAX: usize = 512;
 
+/// New outcomes after which the recovery points are moved: what a recovery reads again after a kill is bounded by it.
+const OUTCOMES_PER_CHECKPOINT: u64 = 5_000;
+
 /// What came of a line.
 #[derive(Debug)]
 pub(crate) enum Told {
@@ -41,12 +44,21 @@ pub(crate) struct Teller<'a, W> {
     acks: Option<W>,
     progress: &'a ProgressBar,
     summary: Summary,
+    /// Moves the recovery points to the log's end.
+    checkpoint: &'a dyn Fn(),
+    since_checkpoint: u64,
 }
 
 impl<'a, W: Write> Teller<'a, W> {
     /// A teller that goes on from `summary`.
-    pub(crate) fn new(store: &'a Store, acks: Option<W>, progress: &'a ProgressBar, summary: Summary) -> Self {
-        Self { store, acks, progress, summary }
+    pub(crate) fn new(
+        store: &'a Store,
+        acks: Option<W>,
+        progress: &'a ProgressBar,
+        summary: Summary,
+        checkpoint: &'a dyn Fn(),
+    ) -> Self {
+        Self { store, acks, progress, summary, checkpoint, since_checkpoint: 0 }
     }
 
     /// The counts, when all has been told.
@@ -60,7 +72,12 @@ impl<'a, W: Write> Teller<'a, W> {
             batch.extend(told.try_iter().take(BATCH_MAX - 1));
             self.acknowledge(&batch)?;
             for told in batch.drain(..) {
+                self.since_checkpoint += u64::from(matches!(told, Told::Done { is_new: true, .. }));
                 self.count(told)?;
+            }
+            if self.since_checkpoint >= OUTCOMES_PER_CHECKPOINT {
+                (self.checkpoint)();
+                self.since_checkpoint = 0;
             }
             let lines = self.summary.lines;
             self.progress.set_message(format!("{lines} lines"));
@@ -132,7 +149,8 @@ mod tests {
         drop(sender);
         let mut acks = Vec::new();
         let progress = ProgressBar::hidden();
-        let teller = Teller::new(&store, Some(&mut acks), &progress, Summary { top_ups: 7, ..Summary::default() });
+        let teller =
+            Teller::new(&store, Some(&mut acks), &progress, Summary { top_ups: 7, ..Summary::default() }, &|| ());
         let summary = teller.run(&receiver).unwrap();
         assert_eq!((summary.lines, summary.deposits, summary.top_ups, summary.refused.len()), (3, 2, 8, 1));
         assert_eq!(String::from_utf8(acks).unwrap(), "{\"line\":3,\"outcome\":\"deposited\",\"sequence\":0}\n");
@@ -154,7 +172,7 @@ mod tests {
         sender.send(done(3, true)).unwrap();
         drop(sender);
         let progress = ProgressBar::hidden();
-        let teller = Teller::new(&store, Some(Gone), &progress, Summary::default());
+        let teller = Teller::new(&store, Some(Gone), &progress, Summary::default(), &|| ());
         assert_eq!(teller.run(&receiver).unwrap_err().kind(), bitacora::ErrorKind::Io);
     }
 }
