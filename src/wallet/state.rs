@@ -56,7 +56,9 @@ pub struct Wallet {
     pub(super) holds: BTreeMap<String, Hold>,
     pub(super) resolved: BTreeMap<HoldDigest, ResolvedHold>,
     /// 128 bits, so that a life of money in and out does not end a wallet whose balance is small.
+    #[serde(with = "two_halves")]
     pub(super) total_in: i128,
+    #[serde(with = "two_halves")]
     pub(super) total_out: i128,
     pub(super) version: Version,
     pub(super) events: u64,
@@ -220,5 +222,39 @@ impl Wallet {
             return Err(format!("a closed wallet has {} and {} holds", self.balance, self.holds.len()));
         }
         Ok(())
+    }
+}
+
+/// A number of 128 bits as its high and its low half: not every codec that can read what is stored has numbers that wide.
+mod two_halves {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+        let [low @ .., _, _, _, _, _, _, _, _] = number.to_le_bytes();
+        let [_, _, _, _, _, _, _, _, high @ ..] = number.to_le_bytes();
+        (i64::from_le_bytes(high), u64::from_le_bytes(low)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+        let (high, low) = <(i64, u64)>::deserialize(deserializer)?;
+        Ok((i128::from(high) << 64) | i128::from(low))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use serde::{Deserialize, Serialize};
+
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Wide(#[serde(with = "super")] i128);
+
+        #[test]
+        fn every_width_and_sign_comes_back() {
+            for number in
+                [0, 1, -1, i128::from(u64::MAX), i128::from(u64::MAX) + 1, i128::from(i64::MIN), i128::MAX, i128::MIN]
+            {
+                let bytes = crate::codec::encode(&Wide(number)).unwrap();
+                assert_eq!(crate::codec::decode::<Wide>(&bytes).unwrap(), Wide(number));
+            }
+        }
     }
 }

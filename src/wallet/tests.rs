@@ -463,7 +463,7 @@ fn golden_bytes_of_a_snapshot() {
         "01016850000000b1c0abb3c4d7bf23",         // open holds: id, amount, captured, ..., content
         "01454349e422f05297191ead13e21d3db50002", // resolved: the front of SHA-256 of "r", captured 1
         "3892a88a1c454d52",                       // its content
-        "c802050500",                             // in, out, version, events, fault
+        "00640001050500",                         // in, out (high and low half), version, events, fault
     ]
     .concat();
     let bytes = played.wallet.encode_state().unwrap();

@@ -1,0 +1,116 @@
+//! The payload codec can be replaced: another, maintained library writes and reads the very same bytes.
+//!
+//! bincode is not maintained any more. Its bytes are what stores hold, so what matters is that they can be read without it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use bitacora::aggregate::{Aggregate, EventContext};
+use bitacora::money::{Currency, Money};
+use bitacora::wallet::{Wallet, WalletCommand, WalletEvent};
+use bitacora::{CutReport, Metadata, PhaseReport, RecoveryReport, Sequence, Timestamp, Version, codec};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_wincode::SerdeCompat;
+use wincode::config::Configuration;
+
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+    let configuration = Configuration::default().with_varint_encoding();
+    let ours = codec::encode(&value).unwrap();
+    let theirs = <SerdeCompat<T> as wincode::config::Serialize<_>>::serialize(&value, configuration);
+    let theirs = theirs.unwrap_or_else(|error| panic!("{value:?}: {error}"));
+    assert_eq!(ours, theirs, "{value:?}");
+    let read = <SerdeCompat<T> as wincode::config::Deserialize<'_, _>>::deserialize(&ours, configuration).unwrap();
+    assert_eq!(read, value);
+    assert_eq!(codec::decode::<T>(&theirs).unwrap(), value);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Shape {
+    Unit,
+    New(u64),
+    Pair(i64, Option<String>),
+    Named { flag: bool, bytes: [u8; 5], list: Vec<i32> },
+}
+
+#[test]
+fn every_shape_that_payloads_have() {
+    for number in [0u64, 1, 250, 251, 252, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+        check(number);
+        check(Shape::New(number));
+    }
+    for number in [0i64, 1, -1, 125, -126, i64::from(i32::MIN), i64::MAX, i64::MIN] {
+        check(Shape::Pair(number, Some("José".to_owned())));
+        check(Shape::Pair(number, None));
+    }
+    check(Shape::Unit);
+    check(Shape::Named { flag: true, bytes: [1, 2, 3, 4, 255], list: vec![0, -1, i32::MIN] });
+    check(BTreeMap::from([("a".to_owned(), vec![1u16, 300]), (String::new(), Vec::new())]));
+    check(BTreeSet::from([Sequence::new(7), Sequence::MAX]));
+}
+
+#[test]
+fn types_that_stores_hold() {
+    check(Metadata {
+        correlation_id: Some("p-1".to_owned()),
+        causation_id: None,
+        actor: Some("ana".to_owned()),
+        pairs: vec![("occurred_at".to_owned(), "1997-01-01".to_owned())],
+    });
+    check(RecoveryReport {
+        opened_at: Timestamp::from_micros(-5),
+        cut: Some(CutReport {
+            file: "log/1.seg".to_owned(),
+            offset: 1 << 40,
+            bytes: 300,
+            sequence: Sequence::new(9),
+            found: "zeros".to_owned(),
+            quarantine: "quarantine/1".to_owned(),
+        }),
+        phases: vec![PhaseReport { phase: "walk".to_owned(), microseconds: 1_000_000 }],
+        ..RecoveryReport::default()
+    });
+}
+
+#[test]
+fn a_wallets_events_and_its_state() {
+    let mut wallet = Wallet::new("ana");
+    let currency = Currency::from_code("EUR").unwrap();
+    let amount = Money::new(12_345, currency);
+    let hold = |id: &str| WalletCommand::Hold {
+        hold_id: id.to_owned(),
+        amount: Money::new(300, currency),
+        payment_id: Some("p-1".to_owned()),
+        time_to_live: None,
+    };
+    let commands = [
+        WalletCommand::Open { currency, overdraft_limit: 50 },
+        WalletCommand::Deposit { amount },
+        hold("h-1"),
+        hold("h-2"),
+        WalletCommand::Release { hold_id: "h-2".to_owned() },
+    ];
+    let mut number = 0;
+    for command in commands {
+        for event in wallet.decide(&command, Timestamp::from_micros(9)).unwrap() {
+            match event.clone() {
+                WalletEvent::WalletOpened(fact) => check(fact),
+                WalletEvent::FundsDeposited(fact) => check(fact),
+                WalletEvent::FundsWithdrawn(fact) => check(fact),
+                WalletEvent::FundsHeld(fact) => check(fact),
+                WalletEvent::HoldCaptured(fact) => check(fact),
+                WalletEvent::HoldReleased(fact) => check(fact),
+                other => panic!("not checked: {other:?}"),
+            }
+            number += 1;
+            let context = EventContext {
+                sequence: Sequence::new(number),
+                version: Version::new(number),
+                timestamp: Timestamp::from_micros(9),
+            };
+            wallet.apply(&event, &context);
+            check(wallet.clone());
+        }
+    }
+    assert_eq!(number, 5);
+}
