@@ -23,7 +23,7 @@ pub use error::{Conflict, Corruption, Error, ErrorKind, Result};
 pub use index::{Checkpoint, StreamHead};
 pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 pub use store::{
-    Align, AllEvents, Commit, Durability, Environment, Finding, FindingKind, IdempotencyKey, KeyUse, Options,
+    Align, AllEvents, Commit, Durability, Environment, EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Options,
     Preallocation, Store, StoreInfo, StreamAppend, StreamEvents, Streams, Ticket, VerifyReport, verify, verify_in,
 };
 pub use types::{

@@ -1,6 +1,6 @@
 //! The store: appending, reading, snapshots and checkpoints, opening and closing.
 
-use std::ops::RangeBounds;
+use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, Durability, Options, Preallocation};
-pub use reads::{AllEvents, StreamEvents, Streams};
+pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;
@@ -218,6 +218,18 @@ impl Store {
     #[must_use]
     pub fn read_all(&self, range: impl RangeBounds<Sequence>) -> AllEvents {
         AllEvents::new(self.shared(), &range)
+    }
+
+    /// Shows events by sequence to `visitor` where they lie, until it breaks off: nothing is copied, every record is checked.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, and what `visitor` says.
+    pub fn visit(
+        &self,
+        range: impl RangeBounds<Sequence>,
+        mut visitor: impl FnMut(EventRef<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        reads::visit(self.shared(), &range, &mut visitor)
     }
 
     /// A stream's events by version, as far as they are acknowledged now; none where there is no such stream.

@@ -84,6 +84,43 @@ fn events_of_a_type_are_read_alone() {
 }
 
 #[test]
+fn a_visit_shows_what_a_read_copies_and_can_break_off() {
+    let store = store();
+    let commits = [3, 1, 4];
+    for count in commits {
+        let events = (0..count).map(|number| event(&number.to_string())).collect();
+        store.append(&stream("a-1"), ExpectedVersion::Any, events).unwrap();
+    }
+    let copied: Vec<Event> = store.read_all(Sequence::new(2)..=Sequence::new(6)).map(Result::unwrap).collect();
+    let mut seen = Vec::new();
+    let range = Sequence::new(2)..=Sequence::new(6);
+    store
+        .visit(range, |event| {
+            seen.push((
+                event.sequence,
+                event.stream.to_owned(),
+                event.version,
+                event.id,
+                event.timestamp,
+                event.payload.to_vec(),
+            ));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    let expected =
+        copied.iter().map(|e| (e.sequence, e.stream.to_string(), e.version, e.id, e.timestamp, e.payload.clone()));
+    assert_eq!(seen, expected.collect::<Vec<_>>());
+    let mut count = 0;
+    let breaks_off = |_: EventRef<'_>| {
+        count += 1;
+        Ok(if count == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    store.visit(.., breaks_off).unwrap();
+    assert_eq!(count, 3);
+    store.visit(Sequence::new(9).., |_| panic!("there is no ninth event")).unwrap();
+}
+
+#[test]
 fn a_conflict_says_what_was_expected_and_what_is_there() {
     let store = store();
     let a = stream("a-1");
