@@ -2,6 +2,8 @@
 //!
 //! bincode is not maintained any more. Its bytes are what stores hold, so what matters is that they can be read without it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 

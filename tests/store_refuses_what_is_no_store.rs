@@ -1,5 +1,7 @@
 //! Opening what is no store, or a store that cannot be opened: each has its own error, and nothing is changed on disk.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
