@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::commit::Commit;
 use super::options::Durability;
-use super::shared::{CommitState, Shared};
+use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::Draft;
 use crate::index::KeyEntry;
@@ -15,17 +15,6 @@ use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::Pending;
 use crate::types::{EventId, ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
-
-/// A commit that waits in a group to be written.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) pending: Pending,
-    pub(crate) streams: Vec<StreamId>,
-    /// Which stream, and how many events, in order.
-    pub(crate) parts: Vec<(usize, usize)>,
-    pub(crate) key: Option<(String, [u8; 32])>,
-    pub(crate) wants_sync: bool,
-}
 
 /// A commit that is encoded and not yet checked against the streams.
 struct Prepared {

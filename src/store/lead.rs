@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::committer::InFlight;
-use super::shared::{CommitState, Shared};
+use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::format::frame::to_u64;
 use crate::index::{KeyEntry, Place};

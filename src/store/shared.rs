@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::chores::Chores;
-use super::committer::InFlight;
 use super::environment::Environment;
 use super::options::{Durability, Options};
 use super::view::View;
@@ -17,7 +16,7 @@ use crate::index::checkpoints::Checkpoints;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
 use crate::log::roll::Spare;
-use crate::log::writer::LogWriter;
+use crate::log::writer::{LogWriter, Pending};
 use crate::recovery::RecoveryReport;
 use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
@@ -49,6 +48,17 @@ pub(crate) struct Shared {
     pub(crate) ingestion: Mutex<()>,
     pub(crate) is_closed: AtomicBool,
     pub(crate) report: RecoveryReport,
+}
+
+/// A commit that waits in a group to be written.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) pending: Pending,
+    pub(crate) streams: Vec<StreamId>,
+    /// Which stream, and how many events, in order.
+    pub(crate) parts: Vec<(usize, usize)>,
+    pub(crate) key: Option<(String, [u8; 32])>,
+    pub(crate) wants_sync: bool,
 }
 
 /// What is checked and changed under the commit lock.
