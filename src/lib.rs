@@ -1,9 +1,90 @@
 //! Bitácora: an embedded event store for tills and edge machines.
+//!
+//! A program links it in and writes every business event into one append-only log; wallets, payments and all other state
+//! are rebuilt from that log. Power fails, the process is killed, the disk fills up: after the next open every
+//! acknowledged event is there.
+//!
+//! Open, append, read, reopen:
+//!
+//! ```
+//! use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
+//!
+//! # fn main() -> bitacora::Result<()> {
+//! # let folder = tempfile::tempdir().expect("a temporary folder");
+//! # let path = folder.path().join("till-data");
+//! let store = Store::open(&path, Options::new())?;
+//! let order = StreamId::new("order-1")?;
+//! let placed = NewEvent::new(EventType::new("OrderPlaced")?, CodecId::JSON, br#"{"items":3}"#.to_vec());
+//! let receipt = store.append(&order, ExpectedVersion::NoStream, vec![placed])?; // Durable when this returns.
+//! assert_eq!(receipt.sequence_first.get(), 1);
+//! store.close()?;
+//!
+//! let store = Store::open(&path, Options::new())?; // Opening is recovering.
+//! assert!(store.recovery_report().was_closed_cleanly);
+//! for event in store.read_stream(&order, ..) {
+//!     let event = event?;
+//!     assert_eq!((event.event_type.as_str(), event.payload.as_slice()), ("OrderPlaced", &br#"{"items":3}"#[..]));
+//! }
+//! store.close()
+//! # }
+//! ```
+//!
+//! A deposit, and a payment that is paid half from the wallet and half by card:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bitacora::aggregate::{ExecuteOptions, Repository};
+//! use bitacora::money::{Currency, Money};
+//! use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, OrchestratorOptions, OutcomeKind, PaymentRequest};
+//! use bitacora::snapshot::SnapshotPolicy;
+//! use bitacora::wallet::{Wallet, WalletCommand};
+//! use bitacora::{Options, Store};
+//!
+//! # fn main() -> bitacora::Result<()> {
+//! # let folder = tempfile::tempdir().expect("a temporary folder");
+//! # let (path, gateway_path) = (folder.path().join("till-data"), folder.path().join("till-data-gateway"));
+//! let store = Store::open(&path, Options::new())?;
+//! let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::default());
+//! // A gateway of your own implements `PaymentGateway`; this one is for demonstrations.
+//! let gateway = Arc::new(FileGateway::open_with(&gateway_path, GatewayProfile::always_approve())?);
+//! let payments = Orchestrator::new(wallets.clone(), gateway, OrchestratorOptions::default())?;
+//!
+//! let euro = Currency::from_code("EUR").expect("a currency of ISO 4217");
+//! let open = WalletCommand::Open { currency: euro, overdraft_limit: 0 };
+//! wallets.execute("ana", &ExecuteOptions::default(), &open)?;
+//! // The command id makes the deposit safe to repeat.
+//! let once = ExecuteOptions { command_id: Some("deposit-1"), ..ExecuteOptions::default() };
+//! wallets.execute("ana", &once, &WalletCommand::Deposit { amount: Money::new(5_000, euro) })?;
+//!
+//! let request = PaymentRequest::new("sale-1", "ana", euro).by_wallet(1_200).by_card(1_300);
+//! let outcome = payments.run(request)?;
+//! assert_eq!(outcome.kind, OutcomeKind::Completed);
+//! assert_eq!(wallets.load("ana")?.state.balance(), 3_800); // Minor units: 38.00 EUR.
+//! store.close()
+//! # }
+//! ```
+//!
+//! # Where to read on
+//!
+//! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
+//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), every byte on disk
+//! ([format](docs::format)), and how all of it is tried ([testing](docs::testing)). [`Store`] is where programs start,
+//! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
+//!
+//! # Features
+//!
+//! | feature | default | consequence |
+//! |---|---|---|
+//! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
+//! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
+//! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
 
 pub mod aggregate;
 pub mod clock;
 pub mod codec;
 pub mod disk;
+pub mod docs;
 mod error;
 mod format;
 pub mod index;
@@ -30,3 +111,8 @@ pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,
     StreamReceipt, Timestamp, Version,
 };
+
+/// The snippets of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

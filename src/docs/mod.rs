@@ -1,0 +1,22 @@
+//! The book: what the store is, what it promises and how that is proven.
+//!
+//! Read [`concepts`] for the words, [`getting_started`] to begin, [`durability`] before trusting it with money. The map of
+//! the source is `ARCHITECTURE.md`.
+
+#[doc = include_str!("concepts.md")]
+pub mod concepts {}
+
+#[doc = include_str!("getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("durability.md")]
+pub mod durability {}
+
+#[doc = include_str!("recovery.md")]
+pub mod recovery {}
+
+#[doc = include_str!("format.md")]
+pub mod format {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
