@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bitacora::disk::sim::{CrashOptions, OperationInfo, Random, SimulatedDisk};
 use bitacora::index::MemoryIndexProvider;
-use bitacora::{
-    CodecId, Commit, Environment, EventType, ExpectedVersion, NewEvent, Options, Result, Store, StreamId,
-};
+use bitacora::{CodecId, Commit, Environment, EventType, ExpectedVersion, NewEvent, Options, Result, Store, StreamId};
 
 const SALES: u64 = 40;
 
@@ -23,7 +21,7 @@ struct Image {
     acknowledged: u64,
 }
 
-/// Small segments, so that a short run starts many; no thread, so that a run is the same each time.
+/// Small segments, so that a short run starts many; no thread, so that the calls come in the same order each time.
 fn options() -> Options {
     Options::new().segment_bytes(4096).background(false)
 }
