@@ -7,6 +7,9 @@ pub mod disk;
 mod error;
 mod format;
 pub mod index;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 pub mod limits;
 mod log;
 pub mod money;
