@@ -88,6 +88,9 @@ pub mod docs;
 mod error;
 mod format;
 pub mod index;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 pub mod limits;
 mod log;
 pub mod money;

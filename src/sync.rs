@@ -12,6 +12,9 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct WaitWord {
     value: AtomicU32,
+    /// Threads that sleep, or are about to: where there are none, waking costs no system call.
+    #[cfg(target_os = "linux")]
+    waiters: AtomicU32,
     #[cfg(not(target_os = "linux"))]
     gate: Mutex<()>,
     #[cfg(not(target_os = "linux"))]
@@ -22,6 +25,8 @@ impl WaitWord {
     pub(crate) fn new(value: u32) -> Self {
         Self {
             value: AtomicU32::new(value),
+            #[cfg(target_os = "linux")]
+            waiters: AtomicU32::new(0),
             #[cfg(not(target_os = "linux"))]
             gate: Mutex::new(()),
             #[cfg(not(target_os = "linux"))]
@@ -34,12 +39,12 @@ impl WaitWord {
     }
 
     pub(crate) fn store(&self, value: u32) {
-        self.value.store(value, Ordering::Release);
+        self.value.store(value, Ordering::SeqCst);
     }
 
     /// Changes `from` to `to`; whether it was `from`.
     pub(crate) fn change(&self, from: u32, to: u32) -> bool {
-        self.value.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.value.compare_exchange(from, to, Ordering::SeqCst, Ordering::Acquire).is_ok()
     }
 }
 
@@ -47,17 +52,28 @@ impl WaitWord {
 impl WaitWord {
     /// Sleeps while the word is `value`. May return early; the caller looks again.
     pub(crate) fn wait_while(&self, value: u32) {
-        // Every failure means "look again": the word has changed, or a signal came.
-        let _ = rustix::thread::futex::wait(&self.value, rustix::thread::futex::Flags::PRIVATE, value, None);
+        // A waiter is counted before the system looks at the word, and who changes the word looks at the count afterwards:
+        // in the one order that all threads see, one of the two finds the other.
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        if self.value.load(Ordering::SeqCst) == value {
+            // Every failure means "look again": the word has changed, or a signal came.
+            let _ = rustix::thread::futex::wait(&self.value, rustix::thread::futex::Flags::PRIVATE, value, None);
+        }
+        self.waiters.fetch_sub(1, Ordering::Release);
     }
 
     pub(crate) fn wake_one(&self) {
-        let _ = rustix::thread::futex::wake(&self.value, rustix::thread::futex::Flags::PRIVATE, 1);
+        self.wake(1);
     }
 
     pub(crate) fn wake_all(&self) {
-        let _ =
-            rustix::thread::futex::wake(&self.value, rustix::thread::futex::Flags::PRIVATE, i32::MAX.cast_unsigned());
+        self.wake(i32::MAX.cast_unsigned());
+    }
+
+    fn wake(&self, count: u32) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            let _ = rustix::thread::futex::wake(&self.value, rustix::thread::futex::Flags::PRIVATE, count);
+        }
     }
 }
 

@@ -37,6 +37,7 @@ const LAYERS: &[&str] = &[
     "wallet",
     "payment",
     "service",
+    "internals",
 ];
 
 /// An error names the places it speaks of, and a place that is refused is an error: the one loop that is allowed.

@@ -34,3 +34,13 @@ pub struct Snapshot {
     /// The state.
     pub state: Vec<u8>,
 }
+
+/// Decodes a snapshot's bytes; what can be read is written again, and must then be read as the same.
+#[cfg(feature = "internals")]
+pub(crate) fn decode_and_encode(bytes: &[u8], store_id: crate::types::StoreId) {
+    if let Ok(snapshot) = envelope::decode(bytes, store_id) {
+        let written = envelope::encode(&snapshot, store_id);
+        let again = written.ok().and_then(|bytes| envelope::decode(&bytes, store_id).ok());
+        assert!(again == Some(snapshot), "a snapshot is written as it was read");
+    }
+}

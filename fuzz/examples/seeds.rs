@@ -1,0 +1,197 @@
+//! Writes the seeds of the corpora: `cargo run --example seeds` in this folder. Their bytes are those of real stores, and the
+//! same each time but for times and event ids.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bitacora::aggregate::DomainEvent;
+use bitacora::disk::Disk;
+use bitacora::disk::sim::SimulatedDisk;
+use bitacora::index::MemoryIndexProvider;
+use bitacora::money::{Currency, Money};
+use bitacora::payment::{
+    CompensationInitiated, CompensationReason, GatewayCommand, OutcomeQueried, PaymentCompleted, PaymentEvent,
+    PaymentStarted, QueriedOutcome, Step, StepCommandPublished, StepSucceeded,
+};
+use bitacora::wallet::{FundsDeposited, FundsHeld, HoldCaptured, HoldReleased, WalletEvent, WalletOpened};
+use bitacora::{
+    Align, CodecId, Commit, Environment, EventType, ExpectedVersion, Metadata, NewEvent, Options, Store, StreamId,
+    Timestamp, internals,
+};
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+fn event(text: &str) -> NewEvent {
+    NewEvent::new(EventType::new("Seeded").unwrap(), CodecId::RAW, text.as_bytes().to_vec())
+}
+
+fn commits() -> Vec<Commit> {
+    let stream = |name| StreamId::new(name).unwrap();
+    let mut metadata = Metadata { actor: Some("till".into()), ..Metadata::default() };
+    metadata.pairs.push(("occurred_at".into(), "now".into()));
+    let rich = NewEvent { tags: vec!["a".into(), "bc".into()], ..event("rich").with_metadata(metadata) };
+    vec![
+        Commit::new().append(&stream("a-1"), ExpectedVersion::NoStream, vec![rich]).idempotency_key("key"),
+        Commit::new().append(&stream("a-1"), ExpectedVersion::Any, vec![event("one"), event("two")]),
+        Commit::new().append(&stream("b-1"), ExpectedVersion::Any, vec![event(&"x".repeat(3_500))]),
+    ]
+}
+
+/// The files of a store with its three commits, in two segments.
+fn store(align: Align) -> SimulatedDisk {
+    let disk = SimulatedDisk::default();
+    disk.create_directory(Path::new("/store")).unwrap();
+    disk.create_directory(Path::new("/store/log")).unwrap();
+    let identity = internals::store_of_segment(&[]).swap_remove(0);
+    disk.write_file(&Path::new("/store").join(identity.0), &identity.1).unwrap();
+    let environment = Environment::new(Arc::new(disk.clone()), Arc::new(MemoryIndexProvider::default()));
+    let options = Options::new().segment_bytes(if align == Align::Packed { 4096 } else { 8192 }).background(false);
+    let store = Store::open_in(&environment, "/store", options.align(align)).unwrap();
+    for commit in commits() {
+        store.commit(commit).unwrap();
+    }
+    store.housekeep().unwrap();
+    store.close().unwrap();
+    disk
+}
+
+fn logs() {
+    const FIRST: &str = "/store/log/00000000000000000001";
+    let disk = store(Align::Packed);
+    let segment = disk.read_file(Path::new(&format!("{FIRST}.seg"))).unwrap();
+    let seal = disk.read_file(Path::new(&format!("{FIRST}.seal"))).unwrap();
+    let with = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
+    write("segment", "two-commits", &segment);
+    write("segment", "torn", &segment[..700]);
+    write("segment", "header", &segment[..512]);
+    let mut rotten = segment.clone();
+    rotten[600] ^= 1;
+    write("segment", "rotten", &rotten);
+    let aligned = store(Align::Sector).read_file(Path::new(&format!("{FIRST}.seg"))).unwrap();
+    write("segment", "sectors", &aligned);
+    write("frame", "frame", &with(5, &segment[512..1_024]));
+    write("frame", "record", &with(0, &segment[512 + 56..1_024]));
+    write("frame", "segment-header", &with(1, &segment[..512]));
+    write("frame", "seal", &with(2, &seal));
+    write("frame", "seal-repaired", &with(2, &seal[..seal.len() - 32]));
+    write("frame", "identity", &with(3, &internals::store_of_segment(&[])[0].1));
+    write("frame", "control", &with(4, &disk.read_file(Path::new("/store/control")).unwrap()));
+}
+
+fn index() {
+    write("keys", "head-key", b"\x00ha-1");
+    write("keys", "version", &[1, 0, 0, 0, 0, 0, 0, 0, 9]);
+    write("keys", "head", &[&[2, 1][..], &[3; 16]].concat());
+    write("keys", "idempotency-key", &[&[3, 1][..], &[4; 44]].concat());
+    write("keys", "watermark", &[&[4, 1][..], &[7; 52]].concat());
+    write("keys", "identity", &[&[5, 1][..], &[7; 16]].concat());
+    write("keys", "state-sequence", &[&[6, 1][..], &[5; 8]].concat());
+    write("keys", "posting", &[7, 1, 3, 9, 1, 200, 4, 56, 4, 100, 56, 7, 5, 128, 4, 56]);
+    let fields = [5, b'a', b'-', b'1', b'@', b'3', 1, b'1', 1, b'a', 1, 3, 251, 44, 1, 2, 1];
+    let snapshot = [&b"BTSN\x01\x00"[..], &[7; 16], &[17, 0, 0, 0, 5, 0, 0, 0], &[0; 4], &fields, b"state"].concat();
+    write("snapshot", "whole", &snapshot);
+    write("snapshot", "short", &snapshot[..40]);
+    write("snapshot", "newer", &[&b"BTSN\x02\x00"[..], &snapshot[6..]].concat());
+}
+
+/// Events as the targets take them: the type's number, the payload's length, the payload.
+fn events<E: DomainEvent>(target: &str, name: &str, types: &[&str], events: &[E]) {
+    let bytes = events.iter().flat_map(|event| {
+        let kind = types.iter().position(|name| *name == event.event_type()).unwrap();
+        let payload = event.encode().unwrap();
+        [vec![u8::try_from(kind).unwrap(), u8::try_from(payload.len()).unwrap()], payload].concat()
+    });
+    write(target, name, &bytes.collect::<Vec<u8>>());
+}
+
+fn money(minor: i64) -> Money {
+    Money { minor, currency: Currency::from_code("EUR").unwrap() }
+}
+
+fn wallets() {
+    const TYPES: &[&str] =
+        &["WalletOpened", "FundsDeposited", "FundsWithdrawn", "FundsHeld", "HoldCaptured", "HoldReleased"];
+    let opened = WalletEvent::from(WalletOpened { currency: money(0).currency, overdraft_limit: 100 });
+    let deposited = |minor| WalletEvent::from(FundsDeposited { amount: money(minor) });
+    let held = |hold_id: &str| {
+        WalletEvent::from(FundsHeld {
+            hold_id: hold_id.into(),
+            amount: money(30),
+            payment_id: Some("p".into()),
+            time_to_live_micros: Some(5),
+            expires_at: Some(Timestamp::from_micros(9)),
+        })
+    };
+    let captured = WalletEvent::from(HoldCaptured { hold_id: "h".into(), amount: money(20), released: 10 });
+    let released = WalletEvent::from(HoldReleased { hold_id: "g".into(), amount: money(30) });
+    events("wallet_event", "life", TYPES, &[opened.clone(), deposited(500), held("h"), held("g"), captured, released]);
+    events("wallet_event", "extremes", TYPES, &[opened, deposited(i64::MAX), deposited(i64::MAX)]);
+    events("wallet_event", "unopened", TYPES, &[held("h"), deposited(-5)]);
+}
+
+fn payments() {
+    let started = PaymentEvent::from(PaymentStarted {
+        payment_id: "1".into(),
+        user_id: "u".into(),
+        currency: money(0).currency,
+        wallet_amount: 30,
+        card_amount: 70,
+        deadline: Timestamp::from_micros(9),
+    });
+    let done = |step| PaymentEvent::from(StepSucceeded { step, attempt: 1, amount: 70, reference: Some("r".into()) });
+    // A command's id is no more than sixteen bytes here.
+    let published = |step| {
+        PaymentEvent::from(StepCommandPublished {
+            step,
+            attempt: 1,
+            command_id: Default::default(),
+            idempotency_key: "k".into(),
+            amount: 70,
+        })
+    };
+    let queried = PaymentEvent::from(OutcomeQueried {
+        command: GatewayCommand::Authorise,
+        attempt: 1,
+        outcome: QueriedOutcome::NotSeen,
+    });
+    let undone =
+        PaymentEvent::from(CompensationInitiated { reason: CompensationReason::Timeout, detail: "late".into() });
+    let completed = PaymentEvent::from(PaymentCompleted { wallet_amount: 30, card_amount: 70 });
+    let paid = [
+        started.clone(),
+        done(Step::Reserve),
+        published(Step::Charge),
+        done(Step::Charge),
+        published(Step::Capture),
+        done(Step::Capture),
+        completed.clone(),
+    ];
+    events("payment_event", "paid", PaymentEvent::TYPES, &paid);
+    events(
+        "payment_event",
+        "undone",
+        PaymentEvent::TYPES,
+        &[started.clone(), published(Step::Charge), queried, undone],
+    );
+    events("payment_event", "out-of-order", PaymentEvent::TYPES, &[completed, started, done(Step::Capture)]);
+}
+
+fn operations() {
+    write("store_operations", "appends", &[0, 0, 1, 12, 0, 1, 2, 13, 14, 5, 6, 9, 0]);
+    write("store_operations", "keys", &[0, 9, 1, 12, 12, 0, 9, 1, 12, 12, 0, 8, 1, 12, 12, 6, 0, 9, 1, 12, 12]);
+    write("store_operations", "rolls", &[0, 255, 9, 72, 0, 255, 9, 73, 0, 255, 9, 74, 5, 0, 255, 9, 72, 8, 3, 9, 1]);
+    write("store_operations", "kills", &[0, 40, 9, 12, 7, 0, 41, 9, 13, 8, 1, 0, 42, 9, 14, 7, 8, 200, 9, 2]);
+    write("store_operations", "expectations", &[0, 1, 9, 0, 3, 0, 0, 9, 6, 0, 0, 9, 9, 0, 2, 9, 1, 4, 8]);
+}
+
+fn main() {
+    logs();
+    index();
+    wallets();
+    payments();
+    operations();
+}

@@ -1,0 +1,5 @@
+//! Snapshots in their envelope.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bitacora_fuzz::snapshot(bytes));

@@ -1,0 +1,46 @@
+//! Every fuzz target runs its committed corpus, on any toolchain.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking, and the targets' code is that of a library"
+)]
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+use std::path::Path;
+
+fn run(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut inputs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.sort();
+    assert!(inputs.len() >= 3, "{} has {} files", folder.display(), inputs.len());
+    for input in inputs {
+        let bytes = std::fs::read(&input).unwrap();
+        let outcome = std::panic::catch_unwind(|| body(&bytes));
+        assert!(outcome.is_ok(), "{}", input.display());
+    }
+}
+
+macro_rules! corpora {
+    ($($test:ident: $target:ident,)*) => {
+        $(#[test]
+        fn $test() {
+            run(stringify!($target), targets::$target);
+        })*
+    };
+}
+
+corpora! {
+    frames_of_the_corpus_are_read_without_panic: frame,
+    segments_of_the_corpus_open_or_are_refused: segment,
+    snapshots_of_the_corpus_are_read_without_panic: snapshot,
+    index_entries_of_the_corpus_are_read_without_panic: keys,
+    wallet_events_of_the_corpus_apply: wallet_event,
+    payment_events_of_the_corpus_apply: payment_event,
+    store_operations_of_the_corpus_agree_with_the_model: store_operations,
+}
