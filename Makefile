@@ -9,7 +9,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 
 # Everything but the feature lists of a package, so that one build serves lints, docs and tests.
-FEATURES := cli,simulation,internals
+FEATURES := cli,internals,simulation
 
 # Makes a fresh machine ready; the line that follows finds RocksDB's library made.
 ROCKSDB = folder=$$(.ci/rocksdb) && export ROCKSDB_LIB_DIR="$$folder" ROCKSDB_STATIC=1

@@ -113,11 +113,14 @@ pub fn identity(bytes: &[u8]) {
 pub fn control(bytes: &[u8]) {
     let mut repaired = bytes.to_vec();
     let start = usize::try_from(control_file::CLEAN_OFFSET).unwrap_or(512);
-    let checksum = crc32(bytes.get(start..start + 32).unwrap_or_default());
-    put(&mut repaired, start + 32, &checksum.to_le_bytes());
+    let checksum = crc32(bytes.get(start..start + 44).unwrap_or_default());
+    put(&mut repaired, start + 44, &checksum.to_le_bytes());
     for bytes in [bytes, &repaired] {
         let control = control_file::decode(bytes, STORE);
-        assert!(!control.is_closed || control.clean.is_some(), "what is closed has a record of it");
+        if let Some(clean) = control.clean {
+            let end = control_file::LogEnd { sequence: clean.last, offset: clean.offset, chain: clean.chain };
+            assert_eq!(control.is_covered_by(end), clean.session == control.session, "a close covers its own end");
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Run<'_> {
             let (expected, fits) = match part / STREAMS % 5 {
                 0 => (ExpectedVersion::NoStream, *version == 0),
                 1 => (ExpectedVersion::StreamExists, *version > 0),
-                2 => (ExpectedVersion::Exact(Version::new(*version)), *version > 0),
+                2 => (ExpectedVersion::Exact(Version::new(*version)), true),
                 3 => (ExpectedVersion::Exact(Version::new(*version + 1)), false),
                 _ => (ExpectedVersion::Any, true),
             };
