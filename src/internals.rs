@@ -111,15 +111,20 @@ pub fn identity(bytes: &[u8]) {
 
 /// The control file.
 pub fn control(bytes: &[u8]) {
-    let mut repaired = bytes.to_vec();
+    const CHECKED_BYTES: usize = 44;
     let start = usize::try_from(control_file::CLEAN_OFFSET).unwrap_or(512);
-    let checksum = crc32(bytes.get(start..start + 44).unwrap_or_default());
-    put(&mut repaired, start + 44, &checksum.to_le_bytes());
+    let mut repaired = bytes.to_vec();
+    put(&mut repaired, start, STORE.as_bytes());
+    let checksum = crc32(repaired.get(start..start + CHECKED_BYTES).unwrap_or_default());
+    put(&mut repaired, start + CHECKED_BYTES, &checksum.to_le_bytes());
     for bytes in [bytes, &repaired] {
-        let control = control_file::decode(bytes, STORE);
-        if let Some(clean) = control.clean {
-            let end = control_file::LogEnd { sequence: clean.last, offset: clean.offset, chain: clean.chain };
-            assert_eq!(control.is_covered_by(end), clean.session == control.session, "a close covers its own end");
+        if let Some(clean) = control_file::decode(bytes, STORE).clean {
+            let written = control_file::encode_clean(STORE, &clean);
+            assert_eq!(
+                bytes.get(start..start + written.len()),
+                Some(written.as_slice()),
+                "it is written as it was read"
+            );
         }
     }
 }

@@ -1,6 +1,12 @@
 //! What the benches share: the events, the folder they are written to, and the raw files that are the floor.
 
-#![allow(dead_code, reason = "each bench takes what it needs")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each bench takes what it needs, and may stop by panicking"
+)]
 
 mod floor;
 

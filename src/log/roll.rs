@@ -23,6 +23,7 @@ pub(crate) struct Room {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     length: u64,
+    is_filled: bool,
 }
 
 /// How room is taken.
@@ -54,7 +55,7 @@ impl Room {
             Filling::Zeros => file.allocate(length).and_then(|()| fill_with_zeros(file.as_ref(), length)),
         };
         match filled {
-            Ok(()) => Ok(Self { file, path, length }),
+            Ok(()) => Ok(Self { file, path, length, is_filled: filling == Filling::Zeros }),
             Err(source) => {
                 // What was taken is given back; that this fails too changes nothing for the caller, and an open removes it.
                 let _ = disk.remove(&path);
@@ -65,6 +66,11 @@ impl Room {
 
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Whether zeros were written to all of it.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.is_filled
     }
 
     /// Makes it a segment: header, sync, name, sync of the folder. The segment before must be synced.
@@ -91,24 +97,33 @@ impl Room {
     }
 }
 
-/// In small writes, for large ones make large folios, which slow small syncs down; and in small synced steps, for one sync
-/// of everything would hold up a commit for as long as it takes.
+/// In small synced steps, for one sync of everything would hold up a commit for as long as it takes.
 fn fill_with_zeros(file: &dyn DiskFile, length: u64) -> std::io::Result<()> {
-    const WRITE_BYTES: usize = 4096;
     const STEP_BYTES: u64 = 256 * 1024;
-    let zeros = [0; WRITE_BYTES];
     let mut offset = 0;
-    let mut synced = 0;
     while offset < length {
-        let count = usize::try_from(length - offset).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
-        disk::write_all_at(file, &[zeros.get(..count).unwrap_or_default()], offset)?;
-        offset += to_u64(count);
-        if offset - synced >= STEP_BYTES {
-            file.sync_data()?;
-            synced = offset;
-        }
+        let end = (offset + STEP_BYTES).min(length);
+        write_zeros(file, offset, end)?;
+        file.sync_data()?;
+        offset = end;
     }
-    file.sync_data()
+    Ok(())
+}
+
+/// Writes zeros a page at a time: one large write makes large folios, which slow small syncs down.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> std::io::Result<()> {
+    const PAGE: [u8; 4096] = [0; 4096];
+    let mut offset = from;
+    while offset < to {
+        let end = (offset + 1).next_multiple_of(to_u64(PAGE.len())).min(to);
+        let count = usize::try_from(end - offset).unwrap_or(PAGE.len());
+        disk::write_all_at(file, &[PAGE.get(..count).unwrap_or_default()], offset)?;
+        offset = end;
+    }
+    Ok(())
 }
 
 /// The room that is kept ready for the next segment.

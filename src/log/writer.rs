@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::files::{LogFiles, Segment};
-use super::roll::{Filling, Room, Spare};
+use super::roll::{self, Filling, Room, Spare};
 use super::scan::Position;
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +24,8 @@ pub(crate) struct WriterOptions {
     pub(crate) filling: Filling,
     /// How many bytes may be unsynced at the end of a segment.
     pub(crate) cut_bound: u64,
+    /// Whether zeros are written ahead of small groups, so that their syncs have no extents to convert.
+    pub(crate) zeroes_ahead: bool,
 }
 
 /// A commit with its sequences and versions, to be written.
@@ -69,6 +71,8 @@ pub(crate) struct LogWriter {
     header: SegmentHeader,
     /// Frames end before this offset.
     capacity: u64,
+    /// Between the position and this offset zeros have been written; where it lies behind, none have.
+    zeroed: u64,
     position: Position,
     /// The last sequence that is synced.
     durable: Sequence,
@@ -114,6 +118,7 @@ impl LogWriter {
             segment,
             header,
             capacity: length.max(stated) / options.alignment * options.alignment,
+            zeroed: position.offset,
             position,
             durable: position.next.previous(),
             promised,
@@ -202,6 +207,7 @@ impl LogWriter {
             position.chain = checksum;
         }
         assert!(position.offset <= self.capacity, "a batch fits its segment");
+        self.zero_ahead(position.offset)?;
         let parts: Vec<&[u8]> = batch.iter().map(|commit| commit.draft.completed()).collect();
         self.is_dirty = true;
         disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
@@ -212,6 +218,25 @@ impl LogWriter {
         }
         self.position = position;
         self.promised = self.durable;
+        Ok(())
+    }
+
+    /// Writes zeros behind a small group that is about to end at `end`. A sync of bytes that were reserved and never written
+    /// has to convert their extents in the file system's journal; so that happens once for many groups. A large group pays
+    /// for itself, and its bytes are not written twice.
+    fn zero_ahead(&mut self, end: u64) -> Result<(), WriteError> {
+        const AHEAD_BYTES: u64 = 256 * 1024;
+        const LARGE_BYTES: u64 = 16 * 1024;
+        let is_small = end - self.position.offset < LARGE_BYTES;
+        if !self.options.zeroes_ahead || !is_small || end <= self.zeroed {
+            return Ok(());
+        }
+        let from = self.zeroed.max(self.position.offset);
+        let to = (end + AHEAD_BYTES).min(self.capacity);
+        self.is_dirty = true;
+        roll::write_zeros(self.file.as_ref(), from, to)
+            .map_err(|source| WriteError::fatal("write zeros to", self.segment.first, source))?;
+        self.zeroed = to;
         Ok(())
     }
 
@@ -249,6 +274,7 @@ impl LogWriter {
             None => self.take_room(length)?,
         };
         let length = room.length();
+        let is_filled = room.is_filled();
         self.settle()?;
         let header = SegmentHeader {
             frames_offset,
@@ -268,6 +294,7 @@ impl LogWriter {
         self.header = header;
         self.capacity = length / self.options.alignment * self.options.alignment;
         self.position.offset = u64::from(frames_offset);
+        self.zeroed = if is_filled { self.capacity } else { self.position.offset };
         self.promised = self.durable;
         self.rolls += 1;
         tracing::debug!(segment = %header.first_sequence, "rolled");

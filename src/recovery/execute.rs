@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::to_u64;
 use crate::format::segment::{self, SegmentHeader};
 use crate::log::files::LogFiles;
-use crate::log::roll::TEMPORARY;
+use crate::log::roll::{TEMPORARY, write_zeros};
 use crate::types::Sequence;
 
 /// Copies a stretch of a segment into the quarantine folder, synced. Returns the file's name, relative to the store.
@@ -70,15 +70,8 @@ fn unused_name(disk: &dyn Disk, directory: &Path, first: Sequence, from: u64) ->
 /// # Errors
 /// `Io`: it may be half done; the next open finds it as torn as before, and the copy is kept.
 pub(crate) fn zero(file: &dyn DiskFile, first: Sequence, from: u64, to: u64) -> Result<()> {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let io = |source| LogFiles::io(first, "zero the end of", source);
-    let mut offset = from;
-    while offset < to {
-        let count = usize::try_from(to - offset).unwrap_or(ZEROS.len()).min(ZEROS.len());
-        disk::write_all_at(file, &[ZEROS.get(..count).unwrap_or_default()], offset).map_err(io)?;
-        offset += to_u64(count);
-    }
-    file.sync_data().map_err(io)
+    let zeroed = write_zeros(file, from, to).and_then(|()| file.sync_data());
+    zeroed.map_err(|source| LogFiles::io(first, "zero the end of", source))
 }
 
 /// Writes a stretch of a segment again and syncs it. After a failed sync the kernel may hold these bytes as clean though the

@@ -171,6 +171,8 @@ impl Opening<'_> {
                 Preallocation::Reserve | Preallocation::ZeroFill => Filling::Reserved,
             },
             cut_bound: if self.options.durability == Durability::Sync { in_flight } else { u64::MAX },
+            zeroes_ahead: self.options.durability == Durability::Sync
+                && self.options.preallocation == Preallocation::ZeroFill,
         }
     }
 

@@ -28,8 +28,8 @@ pub enum Preallocation {
     Grow,
     /// The room is reserved at once: a full disk is met before any byte of a commit.
     Reserve,
-    /// As `Reserve`, and the segment that is prepared beside the writers is filled with zeros: fastest and steadiest
-    /// syncs, at the price of writing it twice.
+    /// As `Reserve`, and zeros are written before the events: to the segment that is prepared beside the writers, and under
+    /// `Durability::Sync` ahead of small commits. Fastest and steadiest syncs, at the price of writing bytes twice.
     ZeroFill,
 }
 
