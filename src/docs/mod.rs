@@ -18,5 +18,8 @@ pub mod recovery {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
 #[doc = include_str!("testing.md")]
 pub mod testing {}
