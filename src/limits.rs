@@ -49,8 +49,9 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 /// Events in the tail index before it is ingested though its segment is not finished: bounds its memory.
 pub const TAIL_EVENTS_MAX: usize = 1_000_000;
 
-/// Segments that may be finished and not yet ingested: beyond it, rolling waits for the index.
-pub const SEGMENTS_PENDING_MAX: usize = 2;
+/// Segments that may be finished and not yet ingested: beyond it, rolling waits for the index. With the active one they are
+/// what an open after a kill reads: two.
+pub const SEGMENTS_PENDING_MAX: usize = 1;
 
 /// Places in one posting: bounds what a point read decodes.
 pub const POSTING_EVENTS_MAX: usize = 1_024;

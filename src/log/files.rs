@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use super::window::{Source, Window};
 use crate::disk::{self, Disk, DiskFile, Mapping, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::format::bytes;
 use crate::format::checksum::Salt;
+use crate::format::frame::to_u64;
 use crate::format::merkle::Hash;
 use crate::format::seal::{Anchor, Seal};
 use crate::format::segment::{self, HEADER_BYTES, HeaderDefect, SegmentHeader};
@@ -282,7 +284,7 @@ pub(crate) fn read_header(file: &dyn DiskFile, store_id: StoreId, first: Sequenc
     let mut bytes = vec![0; HEADER_BYTES];
     let read = disk::read_up_to(file, &mut bytes, 0).map_err(|source| LogFiles::io(first, "read", source))?;
     bytes.truncate(read);
-    SegmentHeader::decode(&bytes, store_id, first).map_err(|defect| {
+    let header = SegmentHeader::decode(&bytes, store_id, first).map_err(|defect| {
         let found = match defect {
             HeaderDefect::Newer(version) => {
                 let text = format!(
@@ -297,7 +299,24 @@ pub(crate) fn read_header(file: &dyn DiskFile, store_id: StoreId, first: Sequenc
             HeaderDefect::Fields => "a header with fields out of range",
         };
         corrupt(first, 0, first, "the header of this segment of this store", found)
-    })
+    })?;
+    check_gap(file, &header)?;
+    Ok(header)
+}
+
+/// Between a header and the first frame of a segment whose groups are aligned to sectors there are zeros, all of them.
+fn check_gap(file: &dyn DiskFile, header: &SegmentHeader) -> Result<()> {
+    let first = header.first_sequence;
+    let mut gap = vec![0; bytes::index(header.frames_offset).saturating_sub(HEADER_BYTES)];
+    let start = to_u64(HEADER_BYTES);
+    let read = disk::read_up_to(file, &mut gap, start).map_err(|source| LogFiles::io(first, "read", source))?;
+    if read < gap.len() {
+        return Err(corrupt(first, start + to_u64(read), first, "zeros up to the first frame", "the end of the file"));
+    }
+    match bytes::end_of_content(&gap) {
+        0 => Ok(()),
+        end => Err(corrupt(first, start + to_u64(end - 1), first, "zeros up to the first frame", "something else")),
+    }
 }
 
 pub(crate) fn corrupt(
