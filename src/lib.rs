@@ -69,7 +69,8 @@
 //!
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), every byte on disk
-//! ([format](docs::format)), and how all of it is tried ([testing](docs::testing)). [`Store`] is where programs start,
+//! ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
+//! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!
 //! # Features
@@ -79,6 +80,7 @@
 //! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
 //! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
+//! | `internals` | no | The decoders, for fuzzing. Hidden from this documentation, and not covered by any promise. |
 
 pub mod aggregate;
 pub mod clock;

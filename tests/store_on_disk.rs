@@ -1,5 +1,6 @@
 //! The store on real files with RocksDB: what is written by one opening is read by the next, and by readers beside it.
 
+#![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! Opening what is no store, or a store that cannot be opened: each has its own error, and nothing is changed on disk.
 
+#![cfg(feature = "rocksdb")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use std::fs;

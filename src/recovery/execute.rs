@@ -127,7 +127,10 @@ pub(crate) fn replace_by_copy(
     if let Some(header) = header {
         disk::write_all_at(copy.as_ref(), &[&header.encode()], 0).map_err(io)?;
     }
-    copy.sync_data().map_err(io)?;
+    // Twice, for a file system that reports a failed write one sync late: what it replaces is gone afterwards.
+    for _ in 0..2 {
+        copy.sync_data().map_err(io)?;
+    }
     disk.rename(&temporary, &directory.join(&name)).map_err(io)?;
     disk.sync_directory(directory).map_err(io)?;
     Ok((copy, end))

@@ -166,6 +166,23 @@ pub(crate) fn walk(
     }
 }
 
+/// Whether the log ends at `start`, as its bytes say: in the last segment, and nothing is written there. What the control file
+/// says of that is not enough: a session number that was damaged, or never reached the disk, would drop what came after.
+///
+/// # Errors
+/// `Corrupt`: the segment is not there. `Io`.
+pub(crate) fn ends_at(files: &Arc<LogFiles>, start: Start) -> Result<bool> {
+    let segment = files.named(start.segment).ok_or_else(|| gone(start))?;
+    if files.following(segment.first).is_some() {
+        return Ok(false);
+    }
+    let io = |source| LogFiles::io(segment.first, "read", source);
+    let file = files.open(segment.first)?;
+    let length = file.length().map_err(io)?;
+    let mut scanner = Scanner::new(Window::narrow(Source::File(file)), segment.salt, length, start.position);
+    Ok(matches!(scanner.step().map_err(io)?, Step::Stop(Stop::Zeros | Stop::Full)))
+}
+
 #[derive(Debug, Default)]
 struct Totals {
     promised: Sequence,

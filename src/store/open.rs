@@ -217,7 +217,8 @@ impl Opening<'_> {
         let take = &mut |frame: &crate::format::frame::FrameRef<'_>| {
             if keeps_tail { walk::take_into(&mut tail, frame) } else { Ok(()) }
         };
-        let is_whole = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
+        let is_closed = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
+        let is_whole = is_closed && walk::ends_at(&files, start)?;
         let mut walked = if is_whole {
             // The last writer closed the log, and the index covers all of it: there is nothing to read.
             Walk::of_nothing(start)

@@ -54,7 +54,8 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     let watermark = index.watermark();
     let start = start_of_walk(&log_files, watermark.as_ref())?;
     let mut tail = Tail::default();
-    let is_whole = !has_writer && watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
+    let is_closed = !has_writer && watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
+    let is_whole = is_closed && walk::ends_at(&log_files, start)?;
     let walked = if is_whole {
         Walk::of_nothing(start)
     } else {
