@@ -1,0 +1,70 @@
+//! One run of a workload, and an image of what a power cut leaves before each of its operations.
+
+use std::sync::{Arc, Mutex};
+
+use bitacora::disk::sim::{OperationInfo, Random, SimulatedDisk};
+
+use crate::workload::{Book, Known, Life, Shape, Sizes, World, script};
+
+/// What a power cut left.
+#[derive(Debug)]
+pub struct Image {
+    /// The disk and the index.
+    pub world: World,
+    /// How far the workload had come.
+    pub known: Known,
+    /// Before which operation.
+    pub operation: u64,
+}
+
+/// A workload that was run, with its images.
+#[derive(Debug)]
+pub struct Run {
+    /// How the store was opened.
+    pub shape: Shape,
+    /// What was committed.
+    pub book: Arc<Book>,
+    /// What power cuts left.
+    pub images: Vec<Image>,
+}
+
+/// Watches a world and takes `each` images before every operation that may change the disk.
+pub fn watch(world: &World, book: &Arc<Book>, shape: Shape, seed: u64, each: usize) -> Arc<Mutex<Vec<Image>>> {
+    let images = Arc::new(Mutex::new(Vec::new()));
+    let (index, book, kept) = (world.index.clone(), Arc::clone(book), Arc::clone(&images));
+    let mut random = Random::new(seed);
+    world.disk.set_observer(Box::new(move |operation: &OperationInfo, disk: &SimulatedDisk| {
+        for _ in 0..each {
+            let seed = random.next_u64();
+            let world = World { disk: disk.crash(seed, shape.crash), index: index.crash(seed) };
+            let image = Image { world, known: book.known(), operation: operation.number };
+            kept.lock().expect("no panic under this lock").push(image);
+        }
+    }));
+    images
+}
+
+/// Ends a watch.
+#[must_use]
+pub fn take(world: &World, images: &Arc<Mutex<Vec<Image>>>) -> Vec<Image> {
+    world.disk.clear_observer();
+    std::mem::take(&mut *images.lock().expect("no panic under this lock"))
+}
+
+/// Runs a workload of `commits` commits with `each` images before every operation.
+///
+/// # Panics
+/// Where the store fails without a fault.
+#[must_use]
+pub fn run(seed: u64, shape: Shape, commits: usize, each: usize) -> Run {
+    let world = World::new(&shape);
+    let book = Arc::new(Book::new(seed, commits, Sizes::default()));
+    let images = watch(&world, &book, shape, seed, each);
+    let mut random = Random::new(seed);
+    let mut life = Life::start(&world, shape, &book).expect("a new store");
+    for step in script(&mut random, commits) {
+        life.step(step).unwrap_or_else(|error| panic!("seed {seed}, {step:?}: {error}"));
+    }
+    life.close().expect("a store is closed");
+    Run { shape, book, images: take(&world, &images) }
+}
