@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::disk::{self, DiskFile, Mapping};
 use crate::format::frame::to_u64;
 
-/// What is read at once from a file.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// What is read at once from a file: little at first, for who looks at one place, and more with each read that follows.
+const CHUNK_BYTES_MIN: usize = 16 * 1024;
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a segment's bytes come from.
 #[derive(Clone, Debug)]
@@ -26,16 +27,18 @@ pub(crate) struct Window {
     start: u64,
     bytes_read: u64,
     chunk_bytes: usize,
+    chunk_bytes_max: usize,
 }
 
 impl Window {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, bytes_read: 0, chunk_bytes: CHUNK_BYTES }
+        let (chunk_bytes, chunk_bytes_max) = (CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        Self { source, buffer: Vec::new(), start: 0, bytes_read: 0, chunk_bytes, chunk_bytes_max }
     }
 
     /// A window that reads no more ahead than asked, for looking at one record.
     pub(crate) fn narrow(source: Source) -> Self {
-        Self { chunk_bytes: 1024, ..Self::new(source) }
+        Self { chunk_bytes: 1024, chunk_bytes_max: 1024, ..Self::new(source) }
     }
 
     /// The bytes at `offset`, as many of `length` as there are.
@@ -57,6 +60,7 @@ impl Window {
             self.buffer.truncate(read);
             self.start = offset;
             self.bytes_read += to_u64(read);
+            self.chunk_bytes = self.chunk_bytes.saturating_mul(2).min(self.chunk_bytes_max);
         }
         let start = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
         let rest = self.buffer.get(start..).unwrap_or_default();

@@ -408,7 +408,8 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
         self.check_writable()?;
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         let length = bytes.len() as u64;
         let failure = self.disk.begin(OperationInfo { offset, length, ..self.call(OperationKind::Write) });
         let taken = match failure {
