@@ -98,6 +98,11 @@ mod log;
 pub mod money;
 pub mod payment;
 mod recovery;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub mod sabotage;
 pub mod service;
 pub mod snapshot;
 mod store;

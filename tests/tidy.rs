@@ -19,6 +19,7 @@ use scan::{Kind, Token, code, scan, test_lines};
 
 /// The layers, from the ground up: a module uses only those that stand above it in this list.
 const LAYERS: &[&str] = &[
+    "sabotage",
     "error",
     "limits",
     "types",

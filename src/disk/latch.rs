@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord};
+use crate::sabotage::{self, Defect};
 use crate::sync::{AtomicBool, Ordering};
 
 /// The latch; clones are the same one. It is never released: the store is opened again with a new one.
@@ -23,6 +24,9 @@ pub(crate) struct Latch {
 impl Latch {
     /// Refuses all writing from here on.
     pub(crate) fn trip(&self) {
+        if sabotage::has(Defect::RetryFailedSync) || sabotage::has(Defect::WriteAfterFailure) {
+            return;
+        }
         self.tripped.store(true, Ordering::Release);
     }
 

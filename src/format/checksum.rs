@@ -4,6 +4,7 @@
 //! Bytes that are moved, or copied from another store, another segment or an older generation of this file,
 //! therefore do not pass where they lie; and the CRC itself can be taken before the place is known.
 
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StoreId};
 
 /// The salt of one segment of one store.
@@ -19,7 +20,8 @@ impl Salt {
         let half = |range: std::ops::Range<usize>| {
             bytes.get(range).and_then(|half| half.try_into().ok()).map_or(0, u64::from_le_bytes)
         };
-        Self { seed: mix(mix(half(0..8)) ^ half(8..16)) ^ mix(segment.get()), segment }
+        let seed = mix(mix(half(0..8)) ^ half(8..16)) ^ mix(segment.get());
+        Self { seed: seed ^ u64::from(sabotage::has(Defect::OtherSalt)), segment }
     }
 
     /// The first sequence of the segment, which names it.
@@ -29,11 +31,17 @@ impl Salt {
 
     /// The salt of a header at `offset`.
     pub(crate) fn at(self, offset: u64) -> u32 {
+        if sabotage::has(Defect::ChecksumWithoutPlace) {
+            return 0;
+        }
         fold(mix(self.seed ^ offset))
     }
 
     /// The salt of the record of `sequence` at `offset`.
     pub(crate) fn of(self, offset: u64, sequence: Sequence) -> u32 {
+        if sabotage::has(Defect::ChecksumWithoutPlace) {
+            return 0;
+        }
         fold(mix(mix(self.seed ^ offset) ^ sequence.get()))
     }
 }

@@ -25,6 +25,7 @@ use super::checksum::{Salt, crc32};
 use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::sabotage::{self, Defect};
 use crate::types::{EventId, NewEvent, Sequence, StreamId, Timestamp, Version};
 
 /// The header, bytes.
@@ -138,7 +139,7 @@ pub(crate) fn read_header(bytes: &[u8], salt: Salt, offset: u64, remaining: u64)
     let bytes = bytes.get(..HEADER_BYTES).ok_or(FrameDefect::Overrun)?;
     let mut fields = Bytes::new(bytes);
     let checksum = fields.u32().ok_or(FrameDefect::Overrun)?;
-    if crc32(fields.rest()) ^ salt.at(offset) != checksum {
+    if crc32(fields.rest()) ^ salt.at(offset) != checksum && !sabotage::has(Defect::HeaderOutsideChecksum) {
         return Err(FrameDefect::HeaderChecksum);
     }
     let header = parse_header(fields, checksum).ok_or(FrameDefect::HeaderFields)?;
@@ -206,7 +207,7 @@ impl<'a> FrameRef<'a> {
         if !records.rest.is_empty() {
             return Err(FrameDefect::BodyFields);
         }
-        if checksum.finalize() != header.body_checksum {
+        if checksum.finalize() != header.body_checksum && !sabotage::has(Defect::BodyOutsideChecksum) {
             return Err(FrameDefect::BodyChecksum);
         }
         Ok(frame)

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 
 use crate::limits::POSTING_EVENTS_MAX;
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Version};
 
 use super::{Direction, IndexBatch, KeyEntry, Place, Posting, StreamHead, Watermark};
@@ -212,7 +213,8 @@ impl Tail {
         }
         let mut streams: Vec<_> = self.streams.iter().collect();
         streams.sort_unstable_by_key(|(stream, _)| *stream);
-        let mut keys: Vec<_> = self.keys.iter().map(|(key, entry)| (key.clone(), *entry)).collect();
+        let keys = if sabotage::has(Defect::ForgetKeysInTail) { &HashMap::new() } else { &self.keys };
+        let mut keys: Vec<_> = keys.iter().map(|(key, entry)| (key.clone(), *entry)).collect();
         keys.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         let heads = streams.iter().map(|(stream, known)| ((*stream).clone(), known.head)).collect();
         let postings = streams.iter().flat_map(|(stream, known)| postings(stream, known)).collect();
@@ -220,11 +222,17 @@ impl Tail {
     }
 }
 
+/// How many places a posting takes.
+fn posting_events(known: &StreamTail) -> usize {
+    let forgets = sabotage::has(Defect::ForgetLastPosting) && known.places.len() > 1;
+    if forgets { known.places.len().min(POSTING_EVENTS_MAX) - 1 } else { POSTING_EVENTS_MAX }
+}
+
 fn postings<'a>(stream: &'a StreamId, known: &'a StreamTail) -> impl Iterator<Item = Posting> + 'a {
     (0..known.places.len()).step_by(POSTING_EVENTS_MAX).map(|start| Posting {
         stream: stream.clone(),
         version_first: known.version_first.plus(start as u64),
-        places: known.range(start, POSTING_EVENTS_MAX).map(|(_, place)| place).collect(),
+        places: known.range(start, posting_events(known)).map(|(_, place)| place).collect(),
     })
 }
 

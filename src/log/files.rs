@@ -15,6 +15,7 @@ use crate::format::merkle::Hash;
 use crate::format::seal::{Anchor, Seal};
 use crate::format::segment::{self, HEADER_BYTES, HeaderDefect, SegmentHeader};
 use crate::limits;
+use crate::sabotage::{self, Defect};
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Sequence, StoreId};
 
@@ -168,10 +169,14 @@ impl LogFiles {
     /// # Errors
     /// `Io`: it cannot be opened. `Corrupt`: it is not there.
     pub(crate) fn open(&self, first: Sequence) -> Result<Arc<dyn DiskFile>> {
-        self.disk.open(&self.path(first), OpenMode::Read).map_err(|source| match source.kind() {
+        let opened = self.disk.open(&self.path(first), OpenMode::Read).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => missing(first),
             _ => Self::io(first, "open", source),
-        })
+        });
+        if sabotage::has(Defect::LeakFileHandles) {
+            std::mem::forget(opened.as_ref().map(Arc::clone));
+        }
+        opened
     }
 
     pub(crate) fn io(first: Sequence, what: &str, source: io::Error) -> Error {

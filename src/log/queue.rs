@@ -16,6 +16,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::Error;
+use crate::sabotage::{self, Defect};
 use crate::sync::WaitWord;
 use crate::types::Timestamp;
 
@@ -58,6 +59,10 @@ impl Group {
 
     /// Sets the result and wakes everybody. The first result stands.
     pub(crate) fn resolve(&self, result: GroupResult) {
+        if sabotage::has(Defect::WakeBeforeResult) {
+            self.word.store(DONE);
+            self.word.wake_all();
+        }
         let _ = self.result.set(result);
         self.word.store(DONE);
         self.word.wake_all();

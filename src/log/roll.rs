@@ -12,6 +12,7 @@ use crate::disk::{self, Disk, DiskFile, OpenMode};
 use crate::error::{Error, Result};
 use crate::format::frame::to_u64;
 use crate::format::segment::{self, SegmentHeader};
+use crate::sabotage::{self, Defect};
 use crate::sync::Mutex;
 
 /// The ending of every file that is not yet what it will be. Such files are removed when a store is opened.
@@ -43,7 +44,10 @@ impl Room {
     /// # Errors
     /// `StorageFull`: there is none, and nothing is left behind. `Io`.
     pub(crate) fn take(disk: &dyn Disk, directory: &Path, name: &str, length: u64, filling: Filling) -> Result<Self> {
-        let path = directory.join(format!("{name}{TEMPORARY}"));
+        let path = match name.strip_suffix("-next") {
+            Some(segment) if sabotage::has(Defect::TakeSpareForSegment) => directory.join(segment),
+            _ => directory.join(format!("{name}{TEMPORARY}")),
+        };
         let context = |what: &str| format!("{what} log/{name}{TEMPORARY}");
         if disk.kind(&path).map_err(|source| Error::from_io(context("look for"), source))?.is_some() {
             disk.remove(&path).map_err(|source| Error::from_io(context("remove"), source))?;
@@ -85,14 +89,22 @@ impl Room {
     ) -> Result<Arc<dyn DiskFile>> {
         let name = segment::file_name(header.first_sequence);
         let io = |what: &str, source| Error::from_io(format!("{what} log/{name}"), source);
+        let is_named = sabotage::has(Defect::NameSegmentBeforeHeader);
+        if is_named {
+            disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
+        }
         disk::write_all_at(self.file.as_ref(), &[&header.encode()], 0)
             .map_err(|source| io("write the header of", source))?;
         // Twice, for a file system that reports a failed write one sync late.
         for _ in 0..2 {
             self.file.sync_data().map_err(|source| io("sync", source))?;
         }
-        disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
-        disk.sync_directory(directory).map_err(|source| io("sync the folder of", source))?;
+        if !is_named {
+            disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
+        }
+        if !sabotage::has(Defect::SkipDirectorySyncAtRoll) {
+            disk.sync_directory(directory).map_err(|source| io("sync the folder of", source))?;
+        }
         Ok(self.file)
     }
 }

@@ -8,6 +8,7 @@ use super::window::Window;
 use crate::format::bytes::{end_of_content, is_zero};
 use crate::format::checksum::Salt;
 use crate::format::frame::{self, ALIGNMENT, FrameDefect, FrameHeader, FrameRef, HEADER_BYTES, to_u64};
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, Timestamp};
 
 /// A place between two frames, and what the next one must continue.
@@ -137,6 +138,9 @@ impl Scanner {
         const STRIDE_BYTES: usize = 64 * 1024;
         let mut ahead = Ahead { content_end: self.position.offset, promise: None };
         let mut offset = self.position.offset;
+        if sabotage::has(Defect::StopLookingAhead) {
+            return Ok(Ahead { content_end: self.length, promise: None });
+        }
         while offset < self.length {
             let bytes = self.window.get(offset, STRIDE_BYTES + HEADER_BYTES)?;
             let stride = bytes.get(..STRIDE_BYTES).unwrap_or(bytes);

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use super::files::{LogFiles, Segment};
 use super::roll::{self, Filling, Room, Spare};
 use super::scan::Position;
+use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, ALIGNMENT, Draft, FrameKind, FramePlace, HEADER_BYTES, to_u64};
 use crate::format::segment::{self, SECTOR_BYTES, SegmentHeader};
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, Timestamp, Version};
 
 /// How the log is written.
@@ -193,7 +195,7 @@ impl LogWriter {
     }
 
     fn write_batch(&mut self, batch: &mut [Pending], now: Timestamp) -> Result<(), WriteError> {
-        let timestamp = now.max(self.position.timestamp);
+        let timestamp = if sabotage::has(Defect::TimeRunsBackwards) { now } else { now.max(self.position.timestamp) };
         let mut position = Position { timestamp, ..self.position };
         let last = batch.len() - 1;
         for (number, commit) in batch.iter_mut().enumerate() {
@@ -245,10 +247,21 @@ impl LogWriter {
             salt: self.segment.salt,
             offset: position.offset,
             first_sequence: position.next,
-            durable_through: self.durable,
+            durable_through: self.promise(position),
             timestamp: position.timestamp,
             chain: position.chain,
             alignment,
+        }
+    }
+
+    /// What a frame at `position` says was durable before it.
+    fn promise(&self, position: &Position) -> Sequence {
+        if sabotage::has(Defect::ForgetDurableThrough) {
+            Sequence::ZERO
+        } else if sabotage::has(Defect::PromiseBeforeSync) {
+            position.next.previous()
+        } else {
+            self.durable
         }
     }
 
@@ -275,7 +288,9 @@ impl LogWriter {
         };
         let length = room.length();
         let is_filled = room.is_filled();
-        self.settle()?;
+        if !sabotage::has(Defect::SkipSegmentSyncAtRoll) {
+            self.settle()?;
+        }
         let header = SegmentHeader {
             frames_offset,
             store_id: self.files.store_id,
@@ -283,7 +298,7 @@ impl LogWriter {
             ordinal: self.header.ordinal + 1,
             previous: self.header.first_sequence,
             chain: self.position.chain,
-            created: now,
+            created: if sabotage::has(Defect::TimeFromElsewhere) { SystemClock.now() } else { now },
             cut_bound: self.options.cut_bound,
         };
         let disk = Arc::clone(&self.files.disk);
@@ -322,8 +337,14 @@ impl LogWriter {
     /// # Errors
     /// Fatal: the sync failed.
     pub(crate) fn sync(&mut self) -> Result<(), WriteError> {
-        if self.is_dirty {
-            self.file.sync_data().map_err(|source| WriteError::fatal("sync", self.segment.first, source))?;
+        if self.is_dirty && !sabotage::has(Defect::AcknowledgeBeforeSync) {
+            let outcome = self.file.sync_data();
+            let outcome = if sabotage::has(Defect::RetryFailedSync) {
+                outcome.or_else(|_| self.file.sync_data())
+            } else {
+                outcome
+            };
+            outcome.map_err(|source| WriteError::fatal("sync", self.segment.first, source))?;
             self.is_dirty = false;
         }
         self.durable = self.position.next.previous();
@@ -337,6 +358,9 @@ impl LogWriter {
     /// Fatal: a sync failed.
     pub(crate) fn settle(&mut self) -> Result<(), WriteError> {
         self.sync()?;
+        if sabotage::has(Defect::SkipSecondSync) {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|source| WriteError::fatal("sync", self.segment.first, source))
     }
 

@@ -16,6 +16,7 @@ use super::event::CompensationReason;
 use super::gateway::GatewayCommand;
 use super::retry::RetryPolicy;
 use super::state::{CallPhase, CallProgress, HoldProgress, PaymentSaga};
+use crate::sabotage::{self, Defect};
 use crate::types::Timestamp;
 
 /// What is to be done next.
@@ -117,7 +118,7 @@ fn next_past_pivot(saga: &PaymentSaga, now: Timestamp, policy: &RetryPolicy) -> 
 }
 
 fn next_undoing(saga: &PaymentSaga, now: Timestamp, policy: &RetryPolicy) -> Action {
-    if saga.is_charge_to_undo() {
+    if saga.is_charge_to_undo() && !sabotage::has(Defect::ReleaseBlindly) {
         return match pursue(&saga.void, GatewayCommand::Void, now, policy) {
             Pursuit::Act(action) => action,
             Pursuit::Approved | Pursuit::Failed(_) => Action::GiveUpVoid,

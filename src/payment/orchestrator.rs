@@ -22,6 +22,7 @@ use super::state::{Outcome, PaymentSaga};
 use crate::aggregate::{ExecuteError, Repository, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::money::Money;
+use crate::sabotage::{self, Defect};
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::types::Timestamp;
@@ -246,7 +247,9 @@ impl Orchestrator {
                 }
                 Action::Publish { command, attempt } => {
                     draft.push(record::published(&draft.saga, command, attempt));
-                    self.flush_with(draft, Some(Durability::Sync))?;
+                    if !sabotage::has(Defect::SendBeforeIntent) {
+                        self.flush_with(draft, Some(Durability::Sync))?;
+                    }
                     turn = None;
                     let answer = self.send(draft, command)?;
                     draft.push(record::answered(&draft.saga, command, &answer));
@@ -308,7 +311,10 @@ impl Orchestrator {
 
     fn send(&self, draft: &Draft, command: GatewayCommand) -> Result<GatewayAnswer> {
         let payment_id = draft.saga.payment_id();
-        let key = command.key(payment_id);
+        let mut key = command.key(payment_id);
+        if sabotage::has(Defect::FreshKeyForEachAttempt) {
+            key = format!("{}/{key}", draft.saga.version().get());
+        }
         let authorise_key = GatewayCommand::Authorise.key(payment_id);
         let gateway = &self.inner.gateway;
         self.cut_point()?;

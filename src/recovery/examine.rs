@@ -10,6 +10,7 @@ use crate::format::control::{self, Control};
 use crate::format::segment::{self, SegmentHeader};
 use crate::log::files::{self, LogFiles};
 use crate::log::roll::TEMPORARY;
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StoreId};
 
 /// Names of a store's files and folders.
@@ -86,7 +87,8 @@ pub(crate) fn open_last(files: &LogFiles, mode: OpenMode) -> Result<LastSegment>
     let file = files.disk.open(&files.path(last.first), mode).map_err(io)?;
     let header = files.header(last)?;
     let length = file.length().map_err(io)?;
-    if header.ordinal + 1 != crate::format::frame::to_u64(segments.len()) {
+    let is_whole = header.ordinal + 1 == crate::format::frame::to_u64(segments.len());
+    if !is_whole && !sabotage::has(Defect::IgnoreGapInSegments) {
         return Err(find_gap(files)?);
     }
     Ok(LastSegment { header, file, length })
@@ -122,6 +124,9 @@ fn find_gap(files: &LogFiles) -> Result<Error> {
 /// # Errors
 /// `Io`: the sync failed.
 pub(crate) fn sync_before_reading(disk: &dyn Disk, root: &Path, directory: &Path, segments: &[Sequence]) -> Result<()> {
+    if sabotage::has(Defect::SkipSyncBeforeReading) {
+        return Ok(());
+    }
     for first in segments.iter().rev().take(2) {
         let path = directory.join(segment::file_name(*first));
         disk.open(&path, OpenMode::ReadWrite)

@@ -11,6 +11,7 @@ use crate::format::frame::to_u64;
 use crate::format::segment::{self, SegmentHeader};
 use crate::log::files::LogFiles;
 use crate::log::roll::{TEMPORARY, write_zeros};
+use crate::sabotage::{self, Defect};
 use crate::types::Sequence;
 
 /// Copies a stretch of a segment into the quarantine folder, synced. Returns the file's name, relative to the store.
@@ -25,6 +26,9 @@ pub(crate) fn quarantine(
     from: u64,
     to: u64,
 ) -> Result<String> {
+    if sabotage::has(Defect::CutWithoutQuarantine) {
+        return Ok(format!("{QUARANTINE}/none"));
+    }
     let directory = root.join(QUARANTINE);
     let io = |source| Error::from_io(format!("keep the end of {} in {QUARANTINE}/", LogFiles::label(first)), source);
     if disk.kind(&directory).map_err(io)? != Some(EntryKind::Directory) {
@@ -70,6 +74,9 @@ fn unused_name(disk: &dyn Disk, directory: &Path, first: Sequence, from: u64) ->
 /// # Errors
 /// `Io`: it may be half done; the next open finds it as torn as before, and the copy is kept.
 pub(crate) fn zero(file: &dyn DiskFile, first: Sequence, from: u64, to: u64) -> Result<()> {
+    if sabotage::has(Defect::LeaveCutTail) {
+        return Ok(());
+    }
     let zeroed = write_zeros(file, from, to).and_then(|()| file.sync_data());
     zeroed.map_err(|source| LogFiles::io(first, "zero the end of", source))
 }
@@ -82,6 +89,9 @@ pub(crate) fn zero(file: &dyn DiskFile, first: Sequence, from: u64, to: u64) -> 
 pub(crate) fn rewrite(file: &dyn DiskFile, first: Sequence, from: u64, to: u64) -> Result<u64> {
     const CHUNK_BYTES: u64 = 1024 * 1024;
     let io = |source| LogFiles::io(first, "write again the end of", source);
+    if sabotage::has(Defect::SkipWritingAgain) {
+        return Ok(0);
+    }
     let mut offset = from;
     while offset < to {
         let count = (to - offset).min(CHUNK_BYTES);
@@ -90,7 +100,9 @@ pub(crate) fn rewrite(file: &dyn DiskFile, first: Sequence, from: u64, to: u64) 
         disk::write_all_at(file, &[&bytes], offset).map_err(io)?;
         offset += count;
     }
-    file.sync_data().map_err(io)?;
+    if !sabotage::has(Defect::SkipSyncOfWritingAgain) {
+        file.sync_data().map_err(io)?;
+    }
     Ok(to.saturating_sub(from))
 }
 

@@ -4,6 +4,7 @@
 //! power went is in the way, or something that had been durable is damaged or gone. Only the second may be cut.
 
 use crate::log::scan::Stop;
+use crate::sabotage::{self, Defect};
 use crate::types::Sequence;
 
 /// All that is known about the place where the scan of the last segment stopped.
@@ -76,6 +77,7 @@ impl Witnesses {
 pub(crate) fn decide(evidence: &Evidence) -> Decision {
     assert!(evidence.expected > Sequence::ZERO, "sequences start at one");
     let (through, witness) = evidence.witnesses.strongest();
+    let through = if sabotage::has(Defect::CutWithoutEvidence) { Sequence::ZERO } else { through };
     if through >= evidence.expected {
         return Decision::Refuse {
             expected: format!("events through sequence {through}, which {witness} proves were durable"),
@@ -86,7 +88,7 @@ pub(crate) fn decide(evidence: &Evidence) -> Decision {
         return Decision::Clean;
     }
     let in_the_way = evidence.content_end - evidence.offset;
-    if in_the_way > evidence.cut_bound {
+    if in_the_way > evidence.cut_bound && !sabotage::has(Defect::IgnoreCutBound) {
         return Decision::Refuse {
             expected: format!("at most {} bytes that a crash can have left here", evidence.cut_bound),
             found: format!("{in_the_way} bytes that start with {}", evidence.stop),

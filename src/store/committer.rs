@@ -14,6 +14,7 @@ use crate::index::KeyEntry;
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::Pending;
+use crate::sabotage::{self, Defect};
 use crate::types::{EventId, ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// A commit that is encoded and not yet checked against the streams.
@@ -150,11 +151,14 @@ impl Shared {
             (heads, prepared.key.as_ref().and_then(|(key, _)| view.key(key)).or(cold.key))
         };
         if let Some((key, hash)) = &prepared.key {
-            if let Some((reserved, group)) = state.keys.get(key) {
+            if let Some((reserved, group)) = state.keys.get(key)
+                && !sabotage::has(Defect::AnswerFromUnresolvedKey)
+            {
                 return if reserved == hash { Ok(Checked::WaitFor(Arc::clone(group))) } else { Err(key_conflict(key)) };
             }
             if let Some(entry) = used {
-                return if entry.content_hash == *hash { Ok(Checked::Used(entry)) } else { Err(key_conflict(key)) };
+                let is_same = entry.content_hash == *hash || sabotage::has(Defect::RepeatWithoutContent);
+                return if is_same { Ok(Checked::Used(entry)) } else { Err(key_conflict(key)) };
             }
         }
         let (versions, receipts) = match reserve(&state, prepared, heads) {
@@ -279,8 +283,9 @@ fn reserve(
     let mut order = Vec::with_capacity(heads.len());
     for ((at, count), expected) in prepared.parts.iter().zip(&prepared.expected) {
         let (Some(head), Some(stream)) = (heads.get_mut(*at), prepared.streams.get(*at)) else { continue };
-        if !expected.matches(*head) {
+        if !expected.matches(*head) && !sabotage::has(Defect::IgnoreExpectedVersion) {
             let group = reserved.get(*at).copied().flatten().map(|(_, group)| Arc::clone(group));
+            let group = group.filter(|_| !sabotage::has(Defect::AnswerFromUnresolvedConflict));
             return Err(group.map_or_else(
                 || Refusal::Conflict(Conflict { stream: stream.clone(), expected: *expected, actual: *head }),
                 Refusal::Unresolved,

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::log::queue::{Group, GroupResult};
 use crate::log::writer::{LogWriter, Pending, WriteError};
 use crate::recovery::walk::{offset_u32, watermark};
+use crate::sabotage::{self, Defect};
 use crate::types::StreamId;
 
 /// What is needed of a commit once it is written.
@@ -53,16 +54,20 @@ impl Shared {
         let rolls = writer.rolls();
         let (done, outcome) = writer.write(&mut pending, self.options.clock.now(), &|| self.make_way());
         // The index may only take in what is durable, so what is about to be handed to it is synced first.
+        if sabotage::has(Defect::ShowBeforeSync) {
+            self.places.show(writer.position().next.previous(), writer.position().timestamp);
+        }
         let is_tail_full = writer.rolls() > rolls || self.is_tail_full(&pending);
         let outcome = match outcome {
             Err(WriteError::Fatal(error)) => Err(WriteError::Fatal(error)),
-            outcome if is_tail_full => writer.settle().and(outcome),
+            outcome if is_tail_full && !sabotage::has(Defect::IndexBeforeSync) => writer.settle().and(outcome),
             outcome if wants_sync => writer.sync().and(outcome),
             outcome => outcome,
         };
         let failure = match outcome {
             Ok(()) => None,
             Err(WriteError::Clean(error)) => Some(error),
+            Err(WriteError::Fatal(error)) if sabotage::has(Defect::WriteAfterFailure) => Some(error),
             Err(WriteError::Fatal(error)) => {
                 guard.is_armed = false;
                 drop(writer);

@@ -27,6 +27,7 @@ use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::report::PhaseTimer;
 use crate::recovery::walk::{self, Start, Walk};
 use crate::recovery::{CutReport, IndexUse, RecoveryReport, execute, rebuild};
+use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Sequence, StoreId};
@@ -213,12 +214,13 @@ impl Opening<'_> {
         let mut last = examine::open_last(&files, OpenMode::ReadWrite)?;
         let start = start(&files, index)?;
         let keeps_tail = index.rebuild.is_none() || files.count() == 1;
+        let keeps_tail = keeps_tail && !sabotage::has(Defect::ForgetTailOfWalk);
         let mut tail = Tail::default();
         let take = &mut |frame: &crate::format::frame::FrameRef<'_>| {
             if keeps_tail { walk::take_into(&mut tail, frame) } else { Ok(()) }
         };
         let is_closed = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
-        let is_whole = is_closed && walk::ends_at(&files, start)?;
+        let is_whole = is_closed && (sabotage::has(Defect::TrustCloseMark) || walk::ends_at(&files, start)?);
         let mut walked = if is_whole {
             // The last writer closed the log, and the index covers all of it: there is nothing to read.
             Walk::of_nothing(start)

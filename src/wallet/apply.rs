@@ -6,6 +6,7 @@ use super::hold::{Hold, HoldContent, HoldDigest, HoldOutcome, ResolvedHold};
 use super::{Wallet, WalletEvent, WalletStatus};
 use crate::aggregate::EventContext;
 use crate::money::Money;
+use crate::sabotage::{self, Defect};
 
 pub(super) fn apply(wallet: &mut Wallet, event: &WalletEvent, context: &EventContext) {
     wallet.version = context.version;
@@ -30,6 +31,9 @@ pub(super) fn apply(wallet: &mut Wallet, event: &WalletEvent, context: &EventCon
         }
         WalletEvent::HoldReleased(fact) => {
             wallet.check_currency(fact.amount);
+            if sabotage::has(Defect::ReleaseTakesMoney) {
+                wallet.take_out(fact.amount);
+            }
             wallet.resolve(&fact.hold_id, fact.amount.minor.into(), HoldOutcome::Released);
         }
     }

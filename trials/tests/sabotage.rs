@@ -1,0 +1,54 @@
+//! T22: for every seeded defect a class of faults that must fail with it.
+//!
+//! Without this a gate that passes says little: it may try nothing. Each defect is chosen alone, its class runs a part of
+//! its gate, and the test fails where the class does not.
+
+#![cfg(feature = "sabotage")]
+
+use bitacora::sabotage::{Defect, choose};
+use bitacora_trials::classes;
+use bitacora_trials::runner::{Goal, grouped, run};
+
+/// Runs a class until it fails, at most its gate.
+fn turns_red(defect: Defect, id: &str) {
+    let class = classes::find(id).expect("the class");
+    choose(Some(defect));
+    let outcome = run(class, Goal::gate(class));
+    choose(None);
+    let counted = grouped(outcome.tally.count);
+    let failure = outcome
+        .failure
+        .unwrap_or_else(|| panic!("{defect:?}: {id} tried {counted} {} and noticed nothing", class.what));
+    let text = failure.text.lines().next().unwrap_or_default().chars().take(300).collect::<String>();
+    println!("T22 {defect:?} turned {id} red after {counted} {}: seed {}: {text}", class.what, failure.seed);
+}
+
+macro_rules! defects {
+    ($($test:ident: $defect:ident => $id:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            turns_red(Defect::$defect, $id);
+        })*
+
+        #[test]
+        fn there_are_enough_of_them() {
+            let count = [$($id),*].len();
+            println!("T22 seeded defects {count}");
+            assert!(count >= 25, "{count} defects, at least 25 are asked for");
+        }
+    };
+}
+
+defects! {
+    acknowledge_before_sync: AcknowledgeBeforeSync => "T1",
+    skip_directory_sync_at_roll: SkipDirectorySyncAtRoll => "T1",
+    skip_segment_sync_at_roll: SkipSegmentSyncAtRoll => "T1",
+    name_segment_before_header: NameSegmentBeforeHeader => "T1",
+    promise_before_sync: PromiseBeforeSync => "T1",
+    leave_cut_tail: LeaveCutTail => "T1",
+    take_spare_for_segment: TakeSpareForSegment => "T1",
+    forget_keys_in_tail: ForgetKeysInTail => "T1",
+    forget_last_posting: ForgetLastPosting => "T1",
+    forget_tail_of_walk: ForgetTailOfWalk => "T1",
+    seal_of_wrong_root: SealOfWrongRoot => "T1",
+}
