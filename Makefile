@@ -8,20 +8,26 @@ DEMO_ARGS ?=
 # What is given to the benches, such as `make bench BENCH_ARGS="--bench append"`.
 BENCH_ARGS ?=
 
-# Everything but the feature lists of a package, so that one build serves lints, docs and tests.
-FEATURES := cli,internals,simulation
+# What the soak is given: minutes in all, classes (none: all), and the log that it goes on with.
+SOAK_MINUTES ?= 60
+SOAK_CLASSES ?=
+SOAK_LOG ?= soak.tsv
+
+# Everything but seeded defects, so that one build serves lints, docs and tests.
+FEATURES := bitacora/cli,bitacora/internals,bitacora/simulation
 
 # Makes a fresh machine ready; the line that follows finds RocksDB's library made.
 ROCKSDB = folder=$$(.ci/rocksdb) && export ROCKSDB_LIB_DIR="$$folder" ROCKSDB_STATIC=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint doc fmt prerequisites
+.PHONY: help demo test sabotage soak bench lint doc fmt prerequisites
 
 help:
 	@printf '%s\n' \
 	    'make demo   a till'"'"'s day, killed again and again, and the proof that nothing is lost' \
 	    'make test   formatting, lints, documentation and all tests' \
-	    'make lint   formatting and lints' \
+	    'make soak   the classes of faults for hours; goes on where it stopped' \
+    'make lint   formatting and lints' \
 	    'make doc    documentation, with its warnings as errors' \
 	    'make bench  benchmarks' \
 	    'make fmt    format the sources'
@@ -32,20 +38,32 @@ prerequisites:
 demo: prerequisites
 	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- demo $(DEMO_ARGS)
 
-# The runner's own summary comes last.
-test: lint doc
+# The runner's own summary comes last. Without nextest the classes of faults take turns by themselves.
+test: lint doc sabotage
 	@$(ROCKSDB) && $(CARGO) test --locked --features $(FEATURES) --doc
 	@$(ROCKSDB) && if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --locked --features $(FEATURES); \
+	    $(CARGO) nextest run --locked --workspace --features $(FEATURES); \
 	else \
-	    $(CARGO) test --locked --features $(FEATURES) --lib --bins --tests --examples; \
+	    $(CARGO) test --locked --workspace --features $(FEATURES) --lib --bins --tests --examples; \
 	fi
+
+# Every seeded defect must turn its class of faults red.
+sabotage: prerequisites
+	@$(ROCKSDB) && if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --locked -p bitacora-trials --features sabotage --test sabotage; \
+	else \
+	    $(CARGO) test --locked -p bitacora-trials --features sabotage --test sabotage -- --test-threads 1; \
+	fi
+
+soak: prerequisites
+	@$(ROCKSDB) && $(CARGO) run --locked -p bitacora-trials -- soak --minutes $(SOAK_MINUTES) --log $(SOAK_LOG) $(SOAK_CLASSES)
 
 lint: prerequisites
 	@.ci/prerequisites fmt clippy
-	$(CARGO) fmt --check
-	@$(ROCKSDB) && $(CARGO) clippy --locked --all-targets --features $(FEATURES) -- -D warnings
-	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	$(CARGO) fmt --all --check
+	@$(ROCKSDB) && $(CARGO) clippy --locked --workspace --all-targets --features $(FEATURES) -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --no-default-features -- -D warnings
+	$(CARGO) clippy --locked -p bitacora-trials --all-targets --no-default-features --features sabotage -- -D warnings
 
 doc: prerequisites
 	@$(ROCKSDB) && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --features $(FEATURES)
@@ -54,4 +72,4 @@ bench: prerequisites
 	@$(ROCKSDB) && $(CARGO) bench --locked --features $(FEATURES) $(BENCH_ARGS)
 
 fmt:
-	$(CARGO) fmt
+	$(CARGO) fmt --all

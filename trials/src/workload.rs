@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bitacora::clock::ManualClock;
 use bitacora::disk::sim::{CrashOptions, Random, Sector, SimulatedDisk, SimulationOptions};
@@ -63,8 +64,13 @@ impl Shape {
         let preallocation = [Preallocation::Grow, Preallocation::Reserve, Preallocation::ZeroFill][random.index(3)];
         let powersafe = align == Align::Packed || random.below(2) == 0;
         let stale_allocation = random.below(4) == 0;
+        let durability = match random.below(8) {
+            0 => Durability::Buffered,
+            1 => Durability::Interval(Duration::from_secs(3600)),
+            _ => Durability::Sync,
+        };
         Self {
-            durability: Durability::Sync,
+            durability,
             align,
             preallocation,
             segment_bytes: [4096, 4096, 8192, 16 * 1024][random.index(4)],
@@ -494,7 +500,8 @@ pub fn script(random: &mut Random, commits: usize) -> Vec<Step> {
     let mut left = commits;
     while left > 0 {
         let step = match random.below(20) {
-            0..=9 => Step::Commit,
+            0..=8 => Step::Commit,
+            9 => Step::CommitDurable,
             10..=12 => Step::Submit(1 + random.index(4)),
             13..=15 => Step::Housekeep,
             16 => Step::Sync,
@@ -503,7 +510,7 @@ pub fn script(random: &mut Random, commits: usize) -> Vec<Step> {
             _ => Step::Reopen,
         };
         left -= match step {
-            Step::Commit => 1,
+            Step::Commit | Step::CommitDurable => 1,
             Step::Submit(count) => count.min(left),
             _ => 0,
         };
