@@ -228,11 +228,27 @@ impl MemoryIndexProvider {
     /// over what they had, and do not reach the result.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
+        self.crash_keeping(|number, possible| usize::try_from(mix(seed ^ mix(number)) % possible).unwrap_or(usize::MAX))
+    }
+
+    /// What a power cut now leaves that keeps the first so many of the changes which it may undo.
+    #[must_use]
+    pub fn crash_choosing(&self, kept: usize) -> Self {
+        self.crash_keeping(|_, _| kept)
+    }
+
+    /// How many changes a power cut now may undo, in the folder where these are most.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.folders.lock().values().map(|content| content.lock().state_pending.len()).max().unwrap_or(0)
+    }
+
+    /// `kept` is asked with a folder's number and with how many outcomes there are.
+    fn crash_keeping(&self, kept: impl Fn(u64, u64) -> usize) -> Self {
         let crashed = self.kill();
         for (number, content) in (0u64..).zip(crashed.folders.lock().values()) {
             let mut content = content.lock();
-            let possible = content.state_pending.len() as u64 + 1;
-            let kept = usize::try_from(mix(seed ^ mix(number)) % possible).unwrap_or(usize::MAX);
+            let kept = kept(number, content.state_pending.len() as u64 + 1);
             let pending = std::mem::take(&mut content.state_pending);
             content.view.state = Arc::clone(&content.state_durable);
             for (writes, sequence) in pending.iter().take(kept) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::crash::Fate;
 use super::image::Image;
 use super::options::AfterFailedSync;
+use super::outcomes::UnsyncedPart;
 
 /// How many states of one sector, or of the length, are remembered beside the durable one: enough for every shape
 /// of loss, and a word that is stored into for hours costs no more than that.
@@ -156,6 +157,12 @@ impl File {
             }
         }
         image
+    }
+
+    /// What `crash` asks about, in that order.
+    pub(super) fn unsynced_parts(&self) -> impl Iterator<Item = UnsyncedPart> {
+        let length = (!self.lengths.is_empty()).then_some(UnsyncedPart::Length);
+        length.into_iter().chain(self.unsynced.keys().copied().map(UnsyncedPart::Sector))
     }
 
     /// What a new start finds whose predecessor was killed: all of it, still unsynced.

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use super::outcomes::Digest;
+
 const PAGE_BYTES: usize = 4096;
 
 type Page = [u8; PAGE_BYTES];
@@ -71,6 +73,16 @@ impl Image {
         let mut bytes = vec![0; in_memory(sector_bytes)];
         self.read(&mut bytes, index * sector_bytes);
         bytes.into()
+    }
+
+    /// Takes the bytes into a digest. A page that is not there counts as one of zeros.
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        digest.word(self.length);
+        for (number, page) in (0u64..).zip(self.pages.iter()) {
+            let Some(page) = page.as_ref().filter(|page| page.iter().any(|byte| *byte != 0)) else { continue };
+            digest.word(number);
+            digest.bytes(page.as_slice());
+        }
     }
 
     /// Writes, growing where the bytes reach beyond the end.

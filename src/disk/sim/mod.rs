@@ -49,6 +49,7 @@ mod file;
 mod image;
 mod operations;
 mod options;
+mod outcomes;
 mod random;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,7 @@ mod volume;
 
 pub use operations::{Failure, Fault, OperationInfo, OperationKind};
 pub use options::{AfterFailedSync, CrashOptions, Sector, SimulationOptions};
+pub use outcomes::{Unsynced, UnsyncedPart};
 pub use random::Random;
 
 use operations::Operations;

@@ -13,6 +13,7 @@ use super::crash::Fate;
 use super::file::File;
 use super::image::Image;
 use super::options::SimulationOptions;
+use super::outcomes::{Digest, Unsynced, UnsyncedPart};
 
 pub(super) type NodeId = u64;
 
@@ -337,6 +338,66 @@ impl Volume {
             crashed.nodes.insert(id, node);
         }
         crashed
+    }
+
+    /// What `crash` asks about, in that order.
+    pub(super) fn unsynced_things(&self) -> Vec<Unsynced> {
+        let mut things = Vec::new();
+        let mut unit = None;
+        for change in &self.changes {
+            if unit.replace(change.unit) != Some(change.unit) {
+                let path = self.path_of(change.directory).join(&change.name);
+                things.push(Unsynced { path, part: UnsyncedPart::Name });
+            }
+        }
+        for id in self.referenced() {
+            if let Some(Node::File(file)) = self.nodes.get(&id) {
+                things.extend(file.unsynced_parts().map(|part| Unsynced { path: self.path_of(id), part }));
+            }
+        }
+        things
+    }
+
+    /// A path of a node: the one it has, or one that it had.
+    fn path_of(&self, node: NodeId) -> PathBuf {
+        if node == ROOT {
+            return PathBuf::from("/");
+        }
+        let named = |names: &Names| names.iter().find(|(_, named)| **named == node).map(|(name, _)| name.clone());
+        let place = self.nodes.iter().find_map(|(id, other)| match other {
+            Node::Directory(directory) => named(&directory.cache).map(|name| (*id, name)),
+            Node::File(_) => None,
+        });
+        let place = place.or_else(|| {
+            let change = self.changes.iter().rev().find(|change| change.node == Some(node))?;
+            Some((change.directory, change.name.clone()))
+        });
+        let place = place.or_else(|| {
+            self.nodes.iter().find_map(|(id, other)| match other {
+                Node::Directory(directory) => named(&directory.durable).map(|name| (*id, name)),
+                Node::File(_) => None,
+            })
+        });
+        place.map_or_else(PathBuf::new, |(directory, name)| self.path_of(directory).join(name))
+    }
+
+    /// Takes all that readers see into a digest.
+    pub(super) fn digest(&self, digest: &mut Digest) {
+        self.digest_node(ROOT, digest);
+    }
+
+    fn digest_node(&self, id: NodeId, digest: &mut Digest) {
+        match self.nodes.get(&id) {
+            Some(Node::Directory(directory)) => {
+                digest.word(directory.cache.len() as u64);
+                for (name, node) in directory.cache.iter() {
+                    digest.text(name);
+                    self.digest_node(*node, digest);
+                }
+            }
+            Some(Node::File(file)) => file.cache().digest(digest),
+            None => {}
+        }
     }
 
     /// What the death of the process leaves: everything, with no lock held.
