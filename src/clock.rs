@@ -4,7 +4,8 @@
 //! the later of the last commit's time and the clock's, see [`store_time`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::Timestamp;
@@ -13,6 +14,12 @@ use crate::types::Timestamp;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time on the wall now.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment, to tell how long a thing takes. The wall's time will not do, for it may be set.
+    fn elapsed(&self) -> Duration {
+        static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        STARTED.elapsed()
+    }
 }
 
 /// The operating system's clock.
@@ -49,7 +56,7 @@ impl ManualClock {
     }
 
     /// Moves the time forwards.
-    pub fn advance(&self, duration: std::time::Duration) {
+    pub fn advance(&self, duration: Duration) {
         self.set(self.now().plus(duration));
     }
 }
@@ -57,6 +64,11 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.micros.load(Ordering::SeqCst).cast_signed())
+    }
+
+    /// Its own time, so that what a simulation writes down is the same each time.
+    fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.micros.load(Ordering::SeqCst))
     }
 }
 

@@ -1,7 +1,11 @@
 //! What an open found and did.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::types::{Sequence, Timestamp};
 
 /// What an open found and did. All sizes are bytes.
@@ -83,24 +87,26 @@ pub struct PhaseReport {
 /// Times phases.
 #[derive(Debug)]
 pub(crate) struct PhaseTimer {
-    started: std::time::Instant,
+    clock: Arc<dyn Clock>,
+    started: Duration,
     phases: Vec<PhaseReport>,
 }
 
 impl PhaseTimer {
-    pub(crate) fn start() -> Self {
-        Self { started: std::time::Instant::now(), phases: Vec::new() }
+    pub(crate) fn start(clock: Arc<dyn Clock>) -> Self {
+        Self { started: clock.elapsed(), clock, phases: Vec::new() }
     }
 
     /// Ends a phase.
     pub(crate) fn end(&mut self, phase: &str) {
-        let now = std::time::Instant::now();
-        let microseconds = u64::try_from((now - self.started).as_micros()).unwrap_or(u64::MAX);
+        let now = self.clock.elapsed();
+        let microseconds = u64::try_from(now.saturating_sub(self.started).as_micros()).unwrap_or(u64::MAX);
         self.phases.push(PhaseReport { phase: phase.to_owned(), microseconds });
         self.started = now;
     }
 
-    pub(crate) fn into_phases(self) -> Vec<PhaseReport> {
-        self.phases
+    /// The phases that ended.
+    pub(crate) fn take(&mut self) -> Vec<PhaseReport> {
+        std::mem::take(&mut self.phases)
     }
 }

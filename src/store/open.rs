@@ -95,7 +95,7 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
         disk,
         store_id: identity.store_id,
         session: 1,
-        timer: PhaseTimer::start(),
+        timer: PhaseTimer::start(Arc::clone(&options.clock)),
         report: RecoveryReport { opened_at: options.clock.now(), was_created, ..RecoveryReport::default() },
     };
     let shared = opening.run(latch)?;
@@ -397,7 +397,7 @@ impl Opening<'_> {
         let writer = LogWriter::resume(Arc::clone(&log.files), Arc::clone(&spare), self.writer_options(), end);
         self.timer.end("start");
         let mut report = std::mem::take(&mut self.report);
-        report.phases = std::mem::replace(&mut self.timer, PhaseTimer::start()).into_phases();
+        report.phases = self.timer.take();
         // Not behind the latch: a report that cannot be written is no failure of the log.
         keep_report(self.environment.disk.as_ref(), self.root, &report);
         Ok(Shared {
