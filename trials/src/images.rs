@@ -46,7 +46,7 @@ pub fn watch(world: &World, book: &Arc<Book>, shape: Shape, seed: u64, each: usi
     images
 }
 
-/// Ends a watch.
+/// Ends a watch. What is still open on that world may go on; no more images are taken of it.
 #[must_use]
 pub fn take(world: &World, images: &Arc<Mutex<Vec<Image>>>) -> Vec<Image> {
     world.disk.clear_observer();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bitacora::clock::ManualClock;
-use bitacora::disk::sim::{CrashOptions, Random, Sector, SimulatedDisk, SimulationOptions};
+use bitacora::disk::sim::{CrashOptions, Failure, Fault, Random, Sector, SimulatedDisk, SimulationOptions};
 use bitacora::index::MemoryIndexProvider;
 use bitacora::snapshot::Snapshot;
 use bitacora::{
@@ -129,6 +129,23 @@ impl World {
         Self { disk: self.disk.kill(), index: self.index.kill() }
     }
 
+    /// What a kill now leaves, in the place of this world: its observer and all who hold its index come along. A store that
+    /// is open goes on in the old one.
+    pub fn restart(&mut self) {
+        let observer = self.disk.take_observer();
+        self.disk = self.disk.kill();
+        self.index.restore(&self.index.snapshot());
+        if let Some(observer) = observer {
+            self.disk.set_observer(observer);
+        }
+    }
+
+    /// Drops a store without what a close would write. This world's disk is of no use afterwards.
+    pub fn abandon(&self, store: Store) {
+        self.disk.inject(Fault::at(1, Failure::Io).for_good());
+        drop(store);
+    }
+
     /// As a store wants it.
     #[must_use]
     pub fn environment(&self) -> Environment {
@@ -171,8 +188,17 @@ pub struct Planned {
     pub payload: Vec<u8>,
 }
 
+fn planned(random: &mut Random, versions: &mut [u64; STREAMS.len()], stream: usize, payload_bytes: usize) -> Planned {
+    versions[stream] += 1;
+    let mut payload = vec![0; payload_bytes];
+    random.fill(&mut payload);
+    let mut id = [0; 16];
+    random.fill(&mut id);
+    Planned { stream, version: versions[stream], id: EventId::from_bytes(id), payload }
+}
+
 /// All commits that a workload may make, and how far it came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Book {
     events: Vec<Planned>,
     /// Where each commit's events start in `events`, and after the last one the end.
@@ -182,7 +208,7 @@ pub struct Book {
 }
 
 /// How far a workload had come at one moment, in commits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Known {
     /// Those acknowledged.
     pub acknowledged: usize,
@@ -218,16 +244,27 @@ impl Book {
                 (0..=random.index(sizes.events_max)).map(|_| random.index(STREAMS.len())).collect();
             streams.sort_unstable();
             for stream in streams {
-                versions[stream] += 1;
-                let mut payload = vec![0; random.index(sizes.payload_bytes_max + 1)];
-                random.fill(&mut payload);
-                let mut id = [0; 16];
-                random.fill(&mut id);
-                events.push(Planned { stream, version: versions[stream], id: EventId::from_bytes(id), payload });
+                let payload_bytes = random.index(sizes.payload_bytes_max + 1);
+                events.push(planned(&mut random, &mut versions, stream, payload_bytes));
             }
             starts.push(events.len());
         }
-        Self { events, starts, acknowledged: AtomicUsize::new(0), submitted: AtomicUsize::new(0) }
+        Self { events, starts, ..Self::default() }
+    }
+
+    /// Plans a commit of one event for each payload's length, bytes.
+    #[must_use]
+    pub fn of_payloads(seed: u64, lengths: &[usize]) -> Self {
+        let mut random = Random::new(seed ^ 0x0b00_c000);
+        let mut versions = [0; STREAMS.len()];
+        let events: Vec<Planned> = lengths
+            .iter()
+            .map(|length| {
+                let stream = random.index(STREAMS.len());
+                planned(&mut random, &mut versions, stream, *length)
+            })
+            .collect();
+        Self { starts: (0..=events.len()).collect(), events, ..Self::default() }
     }
 
     /// How many commits are planned.
@@ -260,6 +297,18 @@ impl Book {
         // In this order: what is acknowledged was submitted.
         let acknowledged = self.acknowledged.load(Ordering::SeqCst);
         Known { acknowledged, submitted: self.submitted.load(Ordering::SeqCst) }
+    }
+
+    /// Notes how far a workload has come that another one goes on from.
+    pub fn note(&self, known: Known) {
+        self.submitted.store(known.submitted, Ordering::SeqCst);
+        self.acknowledged.store(known.acknowledged, Ordering::SeqCst);
+    }
+
+    /// Notes that so many events are durable: the commits they make up are acknowledged.
+    pub fn acknowledge_durable(&self, sequence: Sequence) {
+        let commits = self.starts.partition_point(|start| *start as u64 <= sequence.get()) - 1;
+        self.acknowledged.fetch_max(commits, Ordering::SeqCst);
     }
 
     /// Notes that a commit is handed over.
@@ -333,7 +382,7 @@ pub enum Step {
 /// A store at work.
 #[derive(Debug)]
 pub struct Life<'a> {
-    world: &'a World,
+    world: World,
     shape: Shape,
     book: &'a Book,
     store: Option<Store>,
@@ -345,9 +394,15 @@ impl<'a> Life<'a> {
     ///
     /// # Errors
     /// As `Store::open`.
-    pub fn start(world: &'a World, shape: Shape, book: &'a Book) -> Result<Self> {
+    pub fn start(world: &World, shape: Shape, book: &'a Book) -> Result<Self> {
         let store = world.open(&shape)?;
-        Ok(Self { world, shape, book, store: Some(store), next: 0 })
+        Ok(Self { world: world.clone(), shape, book, store: Some(store), next: 0 })
+    }
+
+    /// The world that it stands on, which is another one after a kill.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
     }
 
     /// The open store.
@@ -393,11 +448,12 @@ impl<'a> Life<'a> {
                 self.reopen()
             }
             Step::Kill => {
-                // Its lock goes with it; nothing of it is written any more, for nobody calls it.
-                self.store().housekeep()?;
-                self.store().close()?;
+                self.world.restart();
+                self.reopen()?;
+                // What was written is there, and what an open shows is durable.
+                assert_eq!(self.store().last_sequence(), self.book.sequence(self.next), "a kill loses nothing");
                 self.note_durable();
-                self.reopen()
+                Ok(())
             }
         }
     }
@@ -410,11 +466,7 @@ impl<'a> Life<'a> {
 
     /// What the store calls durable is acknowledged as such.
     fn note_durable(&self) {
-        let durable = self.store().durable_sequence().get() as usize;
-        let commits = self.book.starts.partition_point(|start| *start <= durable) - 1;
-        if commits > self.book.known().acknowledged {
-            self.book.acknowledge(commits - 1);
-        }
+        self.book.acknowledge_durable(self.store().durable_sequence());
     }
 
     fn commit(&mut self, durable: bool) -> Result<()> {
@@ -499,7 +551,7 @@ pub fn script(random: &mut Random, commits: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut left = commits;
     while left > 0 {
-        let step = match random.below(20) {
+        let step = match random.below(21) {
             0..=8 => Step::Commit,
             9 => Step::CommitDurable,
             10..=12 => Step::Submit(1 + random.index(4)),
@@ -507,6 +559,7 @@ pub fn script(random: &mut Random, commits: usize) -> Vec<Step> {
             16 => Step::Sync,
             17 => Step::Snapshot,
             18 => Step::Checkpoint,
+            19 => Step::Kill,
             _ => Step::Reopen,
         };
         left -= match step {

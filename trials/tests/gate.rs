@@ -20,4 +20,6 @@ macro_rules! gate {
 
 gate! {
     t01_crash_images: "T1",
+    t02_cuts_within_recovery: "T2",
+    t03_small_and_complete: "T3",
 }

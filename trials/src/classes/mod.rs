@@ -1,11 +1,13 @@
 //! Every class of faults, a file each.
 
 mod t01_crash_images;
+mod t02_cuts_within_recovery;
+mod t03_small_and_complete;
 
 use crate::class::Class;
 
 /// All classes, by number.
-pub const ALL: &[Class] = &[t01_crash_images::CLASS];
+pub const ALL: &[Class] = &[t01_crash_images::CLASS, t02_cuts_within_recovery::CLASS, t03_small_and_complete::CLASS];
 
 /// The class of an id, such as `T1`.
 #[must_use]
