@@ -137,6 +137,12 @@ impl Error {
         Self::with_source(kind, what, source)
     }
 
+    /// A write or a sync that failed while doing `what`. Why it did is no matter to the caller: something may have been written, and
+    /// the same call does not succeed later, so not even a full disk has its own kind.
+    pub(crate) fn from_failed_write(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::with_source(ErrorKind::Io, what, source)
+    }
+
     /// Damage, with its place.
     pub fn corrupt(corruption: Corruption) -> Self {
         Self::build(ErrorKind::Corrupt, "the store is damaged".into(), Detail::Corruption(corruption), None)

@@ -183,6 +183,11 @@ impl LogFiles {
         Error::from_io(format!("{what} {}", Self::label(first)), source)
     }
 
+    /// As [`io`](Self::io), for a write or a sync that failed.
+    pub(crate) fn failed_write(first: Sequence, what: &str, source: io::Error) -> Error {
+        Error::from_failed_write(format!("{what} {}", Self::label(first)), source)
+    }
+
     /// A segment's header, read once.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub(crate) enum WriteError {
 
 impl WriteError {
     fn fatal(what: &str, first: Sequence, source: std::io::Error) -> Self {
-        Self::Fatal(LogFiles::io(first, what, source))
+        Self::Fatal(LogFiles::failed_write(first, what, source))
     }
 }
 
@@ -412,7 +412,7 @@ impl SyncTicket {
     /// # Errors
     /// `Io`: it failed; nothing may be written any more.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| LogFiles::io(self.segment, "sync", source))
+        self.file.sync_data().map_err(|source| LogFiles::failed_write(self.segment, "sync", source))
     }
 }
 

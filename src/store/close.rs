@@ -74,7 +74,7 @@ impl Shared {
         }
         self.spare.give_up(self.files.disk.as_ref());
         let path = self.root.join(CONTROL);
-        let io = |source| Error::from_io("write control", source);
+        let io = |source| Error::from_failed_write("write control", source);
         let file = self.files.disk.open(&path, OpenMode::ReadWrite).map_err(io)?;
         let last = position.next.previous();
         let clean = CleanClose { last, session: self.session, offset: position.offset, chain: position.chain };

@@ -298,6 +298,27 @@ fn a_full_disk_refuses_cleanly_and_serves_again_when_there_is_room() {
     check(&environment, options(Durability::Sync), &known.into_inner(), "after room was made");
 }
 
+/// What: a close and a sync whose write or sync met a full disk answered `StorageFull`, which says that nothing was written and
+/// that the same call succeeds once there is room; but the store had stopped, and closing again does nothing.
+/// Why: the kind was taken from the system's error, whatever had failed.
+/// How found: T7, a full disk at every call that writes.
+#[test]
+fn a_full_disk_that_stops_the_store_is_a_failure_of_the_storage() {
+    let calls: [fn(&Store) -> Result<()>; 2] = [Store::close, |store| store.sync().map(drop)];
+    for (number, call) in calls.into_iter().enumerate() {
+        for kind in [OperationKind::Write, OperationKind::Sync] {
+            let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+            let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Buffered)).unwrap();
+            store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+            disk.inject(Fault::at(1, Failure::Full).of(kind).for_good());
+            let answer = call(&store).map_err(|error| error.kind());
+            // A sync writes nothing by itself.
+            let writes = number == 0 || kind == OperationKind::Sync;
+            assert_eq!(answer, if writes { Err(ErrorKind::Io) } else { Ok(()) }, "call {number}, {kind:?}");
+        }
+    }
+}
+
 #[test]
 fn a_key_survives_a_restart_and_a_rebuilt_index() {
     let disk = SimulatedDisk::default();
