@@ -209,6 +209,18 @@ pub(crate) fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) ->
     Ok(done)
 }
 
+/// Syncs a file twice: there are file systems that report a failed write one sync late. For what is not written again later.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn settle(file: &dyn DiskFile) -> io::Result<()> {
+    file.sync_data()?;
+    if sabotage::has(Defect::SkipSecondSync) {
+        return Ok(());
+    }
+    file.sync_data()
+}
+
 /// Writes all parts, continuing after a short write.
 ///
 /// # Errors

@@ -95,10 +95,7 @@ impl Room {
         }
         disk::write_all_at(self.file.as_ref(), &[&header.encode()], 0)
             .map_err(|source| io("write the header of", source))?;
-        // Twice, for a file system that reports a failed write one sync late.
-        for _ in 0..2 {
-            self.file.sync_data().map_err(|source| io("sync", source))?;
-        }
+        disk::settle(self.file.as_ref()).map_err(|source| io("sync", source))?;
         if !is_named {
             disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
         }

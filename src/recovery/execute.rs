@@ -46,7 +46,7 @@ pub(crate) fn quarantine(
         let copy = disk.open(&temporary, OpenMode::CreateNew)?;
         copy.allocate(size(&bytes))?;
         disk::write_all_at(copy.as_ref(), &[&bytes], 0)?;
-        copy.sync_data()
+        disk::settle(copy.as_ref())
     })();
     if let Err(source) = written {
         // The copy is of no use; that removing it fails too changes nothing.
@@ -139,10 +139,8 @@ pub(crate) fn replace_by_copy(
     if let Some(header) = header {
         disk::write_all_at(copy.as_ref(), &[&header.encode()], 0).map_err(io)?;
     }
-    // Twice, for a file system that reports a failed write one sync late: what it replaces is gone afterwards.
-    for _ in 0..2 {
-        copy.sync_data().map_err(io)?;
-    }
+    // What it replaces is gone afterwards.
+    disk::settle(copy.as_ref()).map_err(io)?;
     disk.rename(&temporary, &directory.join(&name)).map_err(io)?;
     disk.sync_directory(directory).map_err(io)?;
     Ok((copy, end))

@@ -154,7 +154,7 @@ pub(crate) fn create(disk: &dyn Disk, root: &Path, options: &Options) -> Result<
     }
     let file = disk.open(&temporary, OpenMode::CreateNew).map_err(io)?;
     disk::write_all_at(file.as_ref(), &[&identity.encode()], 0).map_err(io)?;
-    file.sync_data().map_err(io)?;
+    disk::settle(file.as_ref()).map_err(io)?;
     disk.sync_directory(root).map_err(io)?;
     disk.rename(&temporary, &root.join(IDENTITY)).map_err(io)?;
     disk.sync_directory(root).map_err(io)?;
