@@ -92,7 +92,7 @@ pub(crate) fn write(files: &LogFiles, seal: &Seal) -> Result<()> {
     }
     let file = files.disk.open(&temporary, OpenMode::CreateNew).map_err(io)?;
     disk::write_all_at(file.as_ref(), &[&seal.encode().0], 0).map_err(io)?;
-    file.sync_data().map_err(io)?;
+    disk::settle(file.as_ref()).map_err(io)?;
     files.disk.rename(&temporary, &files.directory.join(&name)).map_err(io)?;
     files.disk.sync_directory(&files.directory).map_err(io)
 }
