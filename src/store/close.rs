@@ -56,7 +56,8 @@ impl Shared {
             if writer.wants_mark() {
                 writer.mark(FrameKind::CloseMark)?;
             }
-            writer.sync()
+            // The index will stand on the mark, and then no open writes it again.
+            writer.settle()
         })();
         if let Err(WriteError::Clean(error) | WriteError::Fatal(error)) = closed {
             drop(writer);

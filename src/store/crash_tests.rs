@@ -370,6 +370,15 @@ fn a_seal_is_durable_where_a_failed_write_is_reported_late() {
     survives_late_reports("00000000000000000001.seal.tmp", 30);
 }
 
+/// What: as with the identity, a store that was closed could lose its close mark and then be refused, for the index proves a
+/// longer log.
+/// Why: the mark was synced once, and the index was told of it; what the index stands on no open writes again.
+/// How found: T8, a late report at every sync.
+#[test]
+fn a_close_mark_is_durable_where_a_failed_write_is_reported_late() {
+    survives_late_reports("log/first.tmp", 2);
+}
+
 #[test]
 fn a_key_survives_a_restart_and_a_rebuilt_index() {
     let disk = SimulatedDisk::default();
