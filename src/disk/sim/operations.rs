@@ -95,7 +95,7 @@ pub struct OperationInfo {
 pub enum Failure {
     /// The device fails (`EIO`).
     Io,
-    /// There is no room (`ENOSPC`).
+    /// There is no room (`ENOSPC`). Calls that only look do not notice.
     Full,
     /// A signal came (`EINTR`).
     Interrupted,
@@ -181,7 +181,8 @@ impl Operations {
                 fault.spared -= 1;
                 return true;
             }
-            info.failure = info.failure.or(Some(fault.failure));
+            let is_noticed = fault.failure != Failure::Full || info.kind.is_mutating();
+            info.failure = info.failure.or(is_noticed.then_some(fault.failure));
             fault.is_lasting
         });
         self.failures += u64::from(info.failure.is_some());
