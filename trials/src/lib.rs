@@ -7,6 +7,7 @@
 //!
 //! Everything here stands on the library's public face and its feature `simulation`; nothing of the store is copied.
 
+pub mod calls;
 pub mod class;
 pub mod classes;
 pub mod images;

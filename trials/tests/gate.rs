@@ -22,4 +22,7 @@ gate! {
     t01_crash_images: "T1",
     t02_cuts_within_recovery: "T2",
     t03_small_and_complete: "T3",
+    t07_failing_calls: "T7",
+    t08_failed_syncs: "T8",
+    t21_determinism: "T21",
 }

@@ -3,11 +3,21 @@
 mod t01_crash_images;
 mod t02_cuts_within_recovery;
 mod t03_small_and_complete;
+mod t07_failing_calls;
+mod t08_failed_syncs;
+mod t21_determinism;
 
 use crate::class::Class;
 
 /// All classes, by number.
-pub const ALL: &[Class] = &[t01_crash_images::CLASS, t02_cuts_within_recovery::CLASS, t03_small_and_complete::CLASS];
+pub const ALL: &[Class] = &[
+    t01_crash_images::CLASS,
+    t02_cuts_within_recovery::CLASS,
+    t03_small_and_complete::CLASS,
+    t07_failing_calls::CLASS,
+    t08_failed_syncs::CLASS,
+    t21_determinism::CLASS,
+];
 
 /// The class of an id, such as `T1`.
 #[must_use]
