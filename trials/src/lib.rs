@@ -10,6 +10,7 @@
 pub mod calls;
 pub mod class;
 pub mod classes;
+pub mod damage;
 pub mod images;
 pub mod oracle;
 pub mod runner;

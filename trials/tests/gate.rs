@@ -22,6 +22,8 @@ gate! {
     t01_crash_images: "T1",
     t02_cuts_within_recovery: "T2",
     t03_small_and_complete: "T3",
+    t04_torn_tails: "T4",
+    t05_bit_rot: "T5",
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
     t21_determinism: "T21",

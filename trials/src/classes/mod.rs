@@ -3,6 +3,8 @@
 mod t01_crash_images;
 mod t02_cuts_within_recovery;
 mod t03_small_and_complete;
+mod t04_torn_tails;
+mod t05_bit_rot;
 mod t07_failing_calls;
 mod t08_failed_syncs;
 mod t21_determinism;
@@ -14,6 +16,8 @@ pub const ALL: &[Class] = &[
     t01_crash_images::CLASS,
     t02_cuts_within_recovery::CLASS,
     t03_small_and_complete::CLASS,
+    t04_torn_tails::CLASS,
+    t05_bit_rot::CLASS,
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
     t21_determinism::CLASS,
