@@ -9,6 +9,9 @@ use crate::types::{CodecId, EventType, Version};
 #[cfg(feature = "simulation")]
 #[path = "crash_tests.rs"]
 mod crash;
+#[cfg(feature = "simulation")]
+#[path = "reserve_tests.rs"]
+mod reserve;
 
 fn event(text: &str) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), CodecId::RAW, text.as_bytes().to_vec())
