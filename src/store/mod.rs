@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod backup;
 mod chores;
 mod close;
 mod commit;
@@ -23,6 +24,7 @@ mod tests;
 mod verify;
 mod view;
 
+pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use environment::Environment;
 pub use info::StoreInfo;

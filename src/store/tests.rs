@@ -7,6 +7,9 @@ use crate::clock::ManualClock;
 use crate::types::{CodecId, EventType, Version};
 
 #[cfg(feature = "simulation")]
+#[path = "backup_tests.rs"]
+mod backups;
+#[cfg(feature = "simulation")]
 #[path = "crash_tests.rs"]
 mod crash;
 #[cfg(feature = "simulation")]
