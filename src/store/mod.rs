@@ -18,6 +18,7 @@ mod open;
 mod options;
 mod read_only;
 mod reads;
+mod repair;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
+pub use repair::{Loss, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange, repair_plan, repair_plan_in};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;
