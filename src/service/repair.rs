@@ -111,7 +111,8 @@ impl Fold {
     }
 }
 
-#[cfg(all(test, feature = "simulation"))]
+#[cfg(test)]
+#[cfg(feature = "simulation")]
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
@@ -168,7 +169,7 @@ mod tests {
         // Sequences 1 and 2 open the wallets; sequence n is the deposit of n - 2.
         for (wallet, parity) in report.wallets.iter().zip([0, 1]) {
             let of_this = |sequence: &u64| sequence % 2 == parity && *sequence > 2;
-            let sum = |range: std::ops::Range<u64>| range.filter(of_this).map(|n| n as i64 - 2).sum::<i64>();
+            let sum = |range: std::ops::Range<u64>| range.filter(of_this).map(|n| n.cast_signed() - 2).sum::<i64>();
             assert_eq!(wallet.balance_whole, sum(1..*lost.start()), "{wallet:?}");
             assert_eq!(wallet.moved_behind, sum(*lost.end() + 1..123), "{wallet:?}");
             assert_eq!(wallet.events_lost, lost.clone().filter(of_this).count() as u64);

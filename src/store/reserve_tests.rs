@@ -1,6 +1,7 @@
 //! The reserve on a simulated disk: what is still possible when it is full, and what a power cut leaves of it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::disk::sim::{CrashOptions, Failure, Fault, OperationKind, Random, SimulatedDisk, SimulationOptions};
@@ -180,12 +181,12 @@ fn beside_many_plain_writers_on_a_full_disk_every_commit_that_must_is_written() 
     let store = world.open(options());
     world.leave(Some(0));
     let before = fill(&store).len();
-    let go_on = std::sync::atomic::AtomicBool::new(true);
+    let go_on = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let plains: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
-                    while go_on.load(std::sync::atomic::Ordering::Relaxed) {
+                    while go_on.load(Ordering::Relaxed) {
                         let refused = store.commit(plain("small and refused")).unwrap_err();
                         assert_eq!(refused.kind(), ErrorKind::StorageFull);
                     }
@@ -193,17 +194,19 @@ fn beside_many_plain_writers_on_a_full_disk_every_commit_that_must_is_written() 
             })
             .collect();
         // The first one takes the reserve; what follows has the rest of it to itself.
-        store.commit(must("first")).unwrap();
+        let first = store.commit(must("first"));
         let musts: Vec<_> = (0..2)
             .map(|thread| {
                 let store = &store;
                 scope.spawn(move || (0..20).try_for_each(|n| store.commit(must(&format!("{thread} {n}"))).map(drop)))
             })
             .collect();
-        let outcomes: Vec<_> = musts.into_iter().map(|thread| thread.join().unwrap()).collect();
-        go_on.store(false, std::sync::atomic::Ordering::Relaxed);
+        let outcomes: Vec<_> = musts.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        // Before anything is asked, so that no failure leaves the others running.
+        go_on.store(false, Ordering::Relaxed);
         plains.into_iter().for_each(|thread| thread.join().unwrap());
-        outcomes.into_iter().for_each(|outcome| outcome.unwrap());
+        first.unwrap();
+        outcomes.into_iter().for_each(|outcome| outcome.unwrap().unwrap());
     });
     assert_eq!(all(&store).len(), before + 41);
 }
