@@ -49,6 +49,8 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) preallocation: Preallocation,
     pub(crate) align: Align,
+    /// `None`: as the segments' size asks for.
+    pub(crate) reserve_bytes: Option<u64>,
     pub(crate) tail_events_max: usize,
     pub(crate) idle_mark_after: Duration,
     pub(crate) background: bool,
@@ -63,6 +65,7 @@ impl Default for Options {
             segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
             preallocation: Preallocation::ZeroFill,
             align: Align::Packed,
+            reserve_bytes: None,
             tail_events_max: limits::TAIL_EVENTS_MAX,
             idle_mark_after: Duration::from_millis(50),
             background: true,
@@ -106,6 +109,25 @@ impl Options {
     pub fn align(mut self, align: Align) -> Self {
         self.align = align;
         self
+    }
+
+    /// How much room is kept for what must still be written when the disk is full, see
+    /// [`Commit::may_use_reserve`](crate::Commit::may_use_reserve). Default 1 MiB, or a segment's size where that is smaller;
+    /// from 256 KiB to 2 GiB, or 0 for none. With [`Preallocation::Grow`] there is none.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = Some(bytes);
+        self
+    }
+
+    /// The reserve that is kept, bytes; zero for none.
+    pub(crate) fn reserve(&self) -> u64 {
+        if self.preallocation == Preallocation::Grow {
+            // A file that grows meets a full disk inside a write, where no room can be handed to it.
+            return 0;
+        }
+        self.reserve_bytes
+            .unwrap_or_else(|| self.segment_bytes.clamp(limits::RESERVE_BYTES_MIN, limits::RESERVE_BYTES_DEFAULT))
     }
 
     /// Events in memory before they are moved into the index though their segment is not finished. Default 1,000,000.
@@ -157,6 +179,14 @@ impl Options {
                 self.segment_bytes,
                 limits::SEGMENT_BYTES_MIN,
                 limits::SEGMENT_BYTES_MAX
+            ));
+        }
+        let reserve = self.reserve_bytes.unwrap_or(0);
+        if reserve > 0 && !(limits::RESERVE_BYTES_MIN..=limits::RESERVE_BYTES_MAX).contains(&reserve) {
+            return invalid(format!(
+                "reserve_bytes is {reserve}, must be 0 or from {} to {}",
+                limits::RESERVE_BYTES_MIN,
+                limits::RESERVE_BYTES_MAX
             ));
         }
         if self.tail_events_max == 0 {

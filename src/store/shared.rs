@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::index::checkpoints::Checkpoints;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
+use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::log::writer::{LogWriter, Pending};
 use crate::recovery::RecoveryReport;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) places: Visible,
     pub(crate) word: Option<Box<dyn SharedWord>>,
     pub(crate) spare: Arc<Spare>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) chores: Chores,
     /// Held while a tail is ingested.
     pub(crate) ingestion: Mutex<()>,
@@ -71,12 +73,15 @@ pub(crate) struct CommitState {
     pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
     /// Idempotency keys of such commits, with their content hash.
     pub(crate) keys: HashMap<String, ([u8; 32], Arc<Group>)>,
+    /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
+    pub(crate) ahead: u64,
     pub(crate) is_closed: bool,
 }
 
 impl CommitState {
     pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
-        Self { queue: Queue::new(bytes_max), next, reserved: HashMap::new(), keys: HashMap::new(), is_closed: false }
+        let (reserved, keys) = (HashMap::new(), HashMap::new());
+        Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
     }
 }
 

@@ -27,4 +27,5 @@ gate! {
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
     t21_determinism: "T21",
+    t24_backup_under_load: "T24",
 }

@@ -8,6 +8,7 @@ mod t05_bit_rot;
 mod t07_failing_calls;
 mod t08_failed_syncs;
 mod t21_determinism;
+mod t24_backup_under_load;
 
 use crate::class::Class;
 
@@ -21,6 +22,7 @@ pub const ALL: &[Class] = &[
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
     t21_determinism::CLASS,
+    t24_backup_under_load::CLASS,
 ];
 
 /// The class of an id, such as `T1`.
