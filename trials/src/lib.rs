@@ -10,6 +10,7 @@
 pub mod class;
 pub mod classes;
 pub mod images;
+pub mod money;
 pub mod oracle;
 pub mod runner;
 pub mod soak;

@@ -20,4 +20,5 @@ macro_rules! gate {
 
 gate! {
     t01_crash_images: "T1",
+    t18_money: "T18",
 }

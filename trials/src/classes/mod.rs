@@ -1,11 +1,12 @@
 //! Every class of faults, a file each.
 
 mod t01_crash_images;
+mod t18_money;
 
 use crate::class::Class;
 
 /// All classes, by number.
-pub const ALL: &[Class] = &[t01_crash_images::CLASS];
+pub const ALL: &[Class] = &[t01_crash_images::CLASS, t18_money::CLASS];
 
 /// The class of an id, such as `T1`.
 #[must_use]
