@@ -21,4 +21,5 @@ macro_rules! gate {
 gate! {
     t01_crash_images: "T1",
     t18_money: "T18",
+    t19_recovery_table: "T19",
 }

@@ -2,11 +2,12 @@
 
 mod t01_crash_images;
 mod t18_money;
+mod t19_recovery_table;
 
 use crate::class::Class;
 
 /// All classes, by number.
-pub const ALL: &[Class] = &[t01_crash_images::CLASS, t18_money::CLASS];
+pub const ALL: &[Class] = &[t01_crash_images::CLASS, t18_money::CLASS, t19_recovery_table::CLASS];
 
 /// The class of an id, such as `T1`.
 #[must_use]
