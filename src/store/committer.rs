@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::commit::Commit;
-use super::options::Durability;
+use super::options::{Durability, Options};
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::Draft;
@@ -15,7 +13,7 @@ use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::Pending;
 use crate::sabotage::{self, Defect};
-use crate::types::{EventId, ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
+use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// A commit that is encoded and not yet checked against the streams.
 struct Prepared {
@@ -118,7 +116,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit)?);
+        let mut prepared = Some(prepare(commit, &self.options)?);
         loop {
             let Some(ready) = prepared.as_ref() else { unreachable!("a prepared commit is kept until it joins") };
             let cold = self.look_up(ready)?;
@@ -268,7 +266,7 @@ fn key_conflict(key: &str) -> Error {
 }
 
 /// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit) -> Result<Prepared> {
+fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     let count = commit.events();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
@@ -289,7 +287,7 @@ fn prepare(commit: Commit) -> Result<Prepared> {
             prepared_streams.len() - 1
         });
         for event in &append.events {
-            let id = event.id.unwrap_or_else(|| EventId::from_uuid(Uuid::now_v7()));
+            let id = event.id.unwrap_or_else(|| options.event_id());
             draft
                 .push(&append.stream, id, event)
                 .map_err(|error| error.context(format!("stream {}", append.stream)))?;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::types::StoreId;
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::{EventId, StoreId};
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store_id: Option<StoreId>,
+    /// The next id of an event that is given none; `None`: they are drawn.
+    pub(crate) event_ids: Option<Arc<AtomicU64>>,
 }
 
 impl Default for Options {
@@ -71,6 +76,7 @@ impl Default for Options {
             background: true,
             clock: Arc::new(SystemClock),
             store_id: None,
+            event_ids: None,
         }
     }
 }
@@ -165,6 +171,23 @@ impl Options {
     pub fn store_id(mut self, store_id: StoreId) -> Self {
         self.store_id = Some(store_id);
         self
+    }
+
+    /// The ids of events that are given none, instead of drawn ones: numbers from here on, so that a simulation's bytes are
+    /// the same each time.
+    #[cfg(any(test, feature = "simulation"))]
+    #[must_use]
+    pub fn event_ids_from(mut self, first: u64) -> Self {
+        self.event_ids = Some(Arc::new(AtomicU64::new(first)));
+        self
+    }
+
+    /// An id for an event that was given none.
+    pub(crate) fn event_id(&self) -> EventId {
+        match &self.event_ids {
+            None => EventId::from_uuid(Uuid::now_v7()),
+            Some(next) => EventId::from_uuid(Uuid::from_u64_pair(0, next.fetch_add(1, Ordering::Relaxed))),
+        }
     }
 
     /// Checks every option.

@@ -12,6 +12,7 @@ pub mod class;
 pub mod classes;
 pub mod damage;
 pub mod images;
+pub mod money;
 pub mod oracle;
 pub mod runner;
 pub mod soak;

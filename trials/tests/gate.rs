@@ -26,6 +26,8 @@ gate! {
     t05_bit_rot: "T5",
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
+    t18_money: "T18",
+    t19_recovery_table: "T19",
     t21_determinism: "T21",
     t24_backup_under_load: "T24",
 }

@@ -51,4 +51,7 @@ defects! {
     forget_last_posting: ForgetLastPosting => "T1",
     forget_tail_of_walk: ForgetTailOfWalk => "T1",
     seal_of_wrong_root: SealOfWrongRoot => "T1",
+    send_before_intent: SendBeforeIntent => "T18",
+    fresh_key_for_each_attempt: FreshKeyForEachAttempt => "T18",
+    release_blindly: ReleaseBlindly => "T18",
 }

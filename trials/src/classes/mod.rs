@@ -7,6 +7,8 @@ mod t04_torn_tails;
 mod t05_bit_rot;
 mod t07_failing_calls;
 mod t08_failed_syncs;
+mod t18_money;
+mod t19_recovery_table;
 mod t21_determinism;
 mod t24_backup_under_load;
 
@@ -21,6 +23,8 @@ pub const ALL: &[Class] = &[
     t05_bit_rot::CLASS,
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
+    t18_money::CLASS,
+    t19_recovery_table::CLASS,
     t21_determinism::CLASS,
     t24_backup_under_load::CLASS,
 ];
