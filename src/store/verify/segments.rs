@@ -191,6 +191,11 @@ impl LogCheck {
             seal::add_leaf(&mut check.tree, placed.sequence, frame.header.timestamp, placed.record.content);
             report.events += 1;
             report.last_sequence = placed.sequence;
+            if !placed.record.is_well_formed() {
+                let detail = "expected an event, found a record whose checksum fits and whose content does not";
+                let label = LogFiles::label(frame.segment());
+                report.find(FindingKind::Frame, label, Some(placed.offset), placed.sequence, detail);
+            }
             let place = Place {
                 sequence: placed.sequence,
                 segment: frame.segment(),
@@ -211,17 +216,8 @@ impl LogCheck {
             Some(known) => known,
             None => match StreamId::new(stream) {
                 Ok(name) => self.streams.entry(name).or_default(),
-                Err(error) => {
-                    let label = LogFiles::label(place.segment);
-                    report.find(
-                        FindingKind::Frame,
-                        label,
-                        Some(u64::from(place.record_offset)),
-                        place.sequence,
-                        error.to_string(),
-                    );
-                    return;
-                }
+                // Not well formed, which is found already.
+                Err(_) => return,
             },
         };
         // After damage, versions are missing, which is the same finding.
