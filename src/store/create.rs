@@ -161,7 +161,8 @@ pub(crate) fn create(disk: &dyn Disk, root: &Path, options: &Options) -> Result<
 /// Makes the folder's own name durable before an identity makes it a store. Not only where this open made the folder: the one that
 /// did may have been killed before it came here.
 fn sync_parent(disk: &dyn Disk, root: &Path) -> io::Result<()> {
-    let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    let Some(parent) = root.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     match disk.sync_directory(parent) {
         // A parent that may not be read is somebody else's, who made the folder.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
