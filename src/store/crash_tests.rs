@@ -319,6 +319,40 @@ fn a_full_disk_that_stops_the_store_is_a_failure_of_the_storage() {
     }
 }
 
+/// What: a store whose first open was killed, or failed, between making the folder and syncing that folder's parent lost everything
+/// with the next power cut, acknowledged events among it.
+/// Why: the parent was synced by the open that made the folder, and by no later one.
+/// How found: T7, a failing sync of the parent, a new start, a commit and a power cut.
+#[test]
+fn the_name_of_a_stores_folder_is_durable_whoever_made_it() {
+    for fails in [OperationKind::SyncDirectory, OperationKind::Lock, OperationKind::Create, OperationKind::Rename] {
+        let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+        disk.inject(Fault::at(1, Failure::Io).of(fails));
+        Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap_err();
+        let disk = disk.kill();
+        let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
+        store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+        for seed in 0..12 {
+            let cut = disk.crash(seed, CrashOptions::default());
+            let again = Store::open_in(&environment(&cut, &index.kill()), ROOT, options(Durability::Sync)).unwrap();
+            assert_eq!(all_payloads(&again), ["one"], "{fails:?}, cut {seed}");
+        }
+    }
+}
+
+/// What: where a store was made by a path of one word, such as `till`, its folder's name was never made durable.
+/// Why: the parent of such a path is empty, and an empty path was passed over.
+/// How found: reading, after the trial of the test above.
+#[test]
+fn a_path_of_one_word_has_a_parent_too() {
+    let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+    let store = Store::open_in(&environment(&disk, &index), "till", options(Durability::Sync)).unwrap();
+    store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+    let cut = disk.crash_choosing(|_| false);
+    let again = Store::open_in(&environment(&cut, &index.kill()), "till", options(Durability::Sync)).unwrap();
+    assert_eq!(all_payloads(&again), ["one"]);
+}
+
 /// A life in which one sync of a file fails and reports that one sync late; a restart without a reboot; then the power is cut. Each
 /// sync of the files that were opened at `path_end` fails in turn.
 fn survives_late_reports(path_end: &str, commits: u64) {
