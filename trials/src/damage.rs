@@ -7,7 +7,7 @@ use bitacora::{ErrorKind, Sequence, Store, verify_in};
 
 use crate::workload::{Book, Planned, ROOT, STREAMS, Shape, Sizes, World, stream};
 
-/// A store with one finished segment and one active, both nearly full, that was killed.
+/// A store with one finished segment, nearly full, and one active, that was killed.
 #[derive(Debug)]
 pub struct TwoSegments {
     /// The disk and the index as the kill left them.
@@ -37,16 +37,16 @@ pub fn content_end(bytes: &[u8]) -> u64 {
 }
 
 impl TwoSegments {
-    /// Makes it, with segments of so many bytes.
+    /// Makes it, with segments of so many bytes, and so much of the active one filled.
     ///
     /// # Panics
     /// Where the store fails without a fault.
     #[must_use]
-    pub fn new(seed: u64, segment_bytes: u64) -> Self {
+    pub fn new(seed: u64, segment_bytes: u64, active_bytes: u64) -> Self {
         let shape = Shape { segment_bytes, tail_events_max: 1_000_000, ..Shape::plain() };
         let world = World::new(&shape);
         let book =
-            Arc::new(Book::new(seed, segment_bytes as usize / 64, Sizes { events_max: 3, payload_bytes_max: 400 }));
+            Arc::new(Book::new(seed, segment_bytes as usize / 256, Sizes { events_max: 3, payload_bytes_max: 1500 }));
         let store = world.open(&shape).expect("a new store");
         let (mut commits, mut sealed_commits, mut ends) = (0, 0, Vec::new());
         loop {
@@ -65,6 +65,9 @@ impl TwoSegments {
             }
             if segments.len() == 2 {
                 ends.push(content_end(&bytes));
+                if content_end(&bytes) >= active_bytes {
+                    break;
+                }
             }
         }
         let made = Self::replayed(&book, shape, commits);

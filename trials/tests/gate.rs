@@ -24,6 +24,7 @@ gate! {
     t03_small_and_complete: "T3",
     t04_torn_tails: "T4",
     t05_bit_rot: "T5",
+    t06_sector_faults: "T6",
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
     t18_money: "T18",

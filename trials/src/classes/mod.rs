@@ -5,6 +5,7 @@ mod t02_cuts_within_recovery;
 mod t03_small_and_complete;
 mod t04_torn_tails;
 mod t05_bit_rot;
+mod t06_sector_faults;
 mod t07_failing_calls;
 mod t08_failed_syncs;
 mod t18_money;
@@ -21,6 +22,7 @@ pub const ALL: &[Class] = &[
     t03_small_and_complete::CLASS,
     t04_torn_tails::CLASS,
     t05_bit_rot::CLASS,
+    t06_sector_faults::CLASS,
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
     t18_money::CLASS,

@@ -29,6 +29,8 @@ const SEGMENT_BYTES: u64 = 64 * 1024;
 const BLOCK_BYTES: u64 = 128;
 const PIECES: u64 = SEGMENT_BYTES / BLOCK_BYTES;
 const HEADER_BYTES: u64 = 512;
+/// How often the index and `verify` are held against the log too.
+const WHOLE_EVERY_BYTES: u64 = 61;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Behind {
@@ -52,8 +54,8 @@ struct Base {
 fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
     BASE.get_or_init(|| {
-        let store = TwoSegments::new(4, SEGMENT_BYTES);
-        let other = TwoSegments::new(5, SEGMENT_BYTES);
+        let store = TwoSegments::new(4, SEGMENT_BYTES, SEGMENT_BYTES);
+        let other = TwoSegments::new(5, SEGMENT_BYTES, SEGMENT_BYTES);
         let (active, sealed) = (bytes_of(&store.world, &store.active), bytes_of(&store.world, &store.sealed));
         let older = bytes_of(&other.world, &other.active);
         Base { store, active, sealed, older }
@@ -120,7 +122,12 @@ fn try_one(base: &Base, cut: u64, behind: Behind, random: &mut Random, tally: &m
         return;
     }
     let known = Known { acknowledged: commits, submitted: commits };
-    let (store, _) = oracle::check(&world, &base.store.shape, &base.store.book, known, &label);
+    let (shape, book) = (&base.store.shape, &base.store.book);
+    let store = if cut.is_multiple_of(WHOLE_EVERY_BYTES) {
+        oracle::check(&world, shape, book, known, &label).0
+    } else {
+        oracle::check_log(&world, shape, book, known, &label)
+    };
     let rest = bytes.get(end..).unwrap_or_default();
     let content = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let report = store.recovery_report();

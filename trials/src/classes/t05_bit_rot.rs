@@ -34,14 +34,15 @@ const PIECES: u64 = SEGMENT_BYTES / BLOCK_BYTES;
 const HEADER_BYTES: u64 = 512;
 const WHOLE_EVERY_BYTES: u64 = 61;
 
-fn base() -> &'static TwoSegments {
-    static BASE: OnceLock<TwoSegments> = OnceLock::new();
-    BASE.get_or_init(|| TwoSegments::new(6, SEGMENT_BYTES))
+/// One whose finished segment is damaged, and one whose active segment is.
+fn bases() -> &'static [TwoSegments; 2] {
+    static BASES: OnceLock<[TwoSegments; 2]> = OnceLock::new();
+    BASES.get_or_init(|| [TwoSegments::new(7, SEGMENT_BYTES, SEGMENT_BYTES), TwoSegments::new(6, SEGMENT_BYTES, 4096)])
 }
 
 /// Odd pieces are of the finished segment, even ones of the active.
 fn piece(seed: u64, tally: &mut Tally) {
-    let base = base();
+    let base = &bases()[seed as usize % 2];
     let first = seed / 2 * BLOCK_BYTES;
     for offset in first..first + BLOCK_BYTES {
         for bit in 0..8 {
@@ -172,7 +173,11 @@ fn active(base: &TwoSegments, offset: u64, bit: u32, tally: &mut Tally) {
     }
     let commits = base.commits - usize::from(is_last);
     let known = Known { acknowledged: commits, submitted: commits };
-    let (store, _) = oracle::check(&world, &base.shape, &base.book, known, &label);
+    let store = if offset.is_multiple_of(WHOLE_EVERY_BYTES) {
+        oracle::check(&world, &base.shape, &base.book, known, &label).0
+    } else {
+        oracle::check_log(&world, &base.shape, &base.book, known, &label)
+    };
     let cut = store.recovery_report().cut.clone().unwrap_or_else(|| panic!("{}: nothing was cut", label()));
     let end = base.ends[commits - base.sealed_commits];
     let damaged = bytes_of(&flipped(base, &base.active, offset, bit), &base.active);

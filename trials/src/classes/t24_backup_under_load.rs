@@ -19,7 +19,7 @@ use bitacora::{
 };
 
 use crate::class::{Class, Extent, Tally, Threads};
-use crate::images;
+use crate::images::{self, Watch};
 use crate::workload::{Book, Life, ROOT, Shape, Sizes, World, script};
 
 pub const CLASS: Class = Class {
@@ -185,6 +185,8 @@ fn with_power_cuts(seed: u64, tally: &mut Tally) {
     for step in script(&mut random, COMMITS) {
         life.step(step).unwrap_or_else(|error| panic!("{step:?}: {error}"));
     }
+    // A life goes on in another world after a kill.
+    let world = life.world().clone();
     // Half of them beside the writer, half after it.
     let (life, durable) = if random.below(2) == 0 {
         life.close().expect("a store is closed");
@@ -194,7 +196,7 @@ fn with_power_cuts(seed: u64, tally: &mut Tally) {
         (Some(life), Some(durable))
     };
     let known = book.known();
-    let images = images::watch(&world, &book, shape, seed, 1);
+    let images = images::watch(&world, &book, shape, seed, Watch { each: 1, kills: false });
     let report = backup_in(&world.environment(), ROOT, TO, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     let images = images::take(&world, &images);
     drop(life);
