@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use bitacora::index::MemoryIndexProvider;
+
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::damage::{self, Answer, bytes_of};
 use crate::workload::{Book, ROOT, Shape, Sizes, World};
@@ -37,6 +39,8 @@ enum Fault {
     /// The first stands under the second's name too.
     Duplicated(PathBuf, PathBuf),
     Renamed(PathBuf, PathBuf),
+    /// One bit of the control file.
+    Flipped(u64, u32),
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ struct Base {
     /// The world after so many commits.
     earlier: Vec<(usize, World)>,
     cases: Vec<Vec<Fault>>,
+    /// The same store, closed in the middle, opened again, and killed at its end.
+    killed: World,
 }
 
 fn base() -> &'static Base {
@@ -71,8 +77,25 @@ fn base() -> &'static Base {
         }
         store.close().expect("a store is closed");
         let cases = cases(&world, &earlier);
-        Base { world: world.kill(), shape, book, earlier, cases }
+        let killed = killed(&shape, &book);
+        Base { world: world.kill(), shape, book, earlier, cases, killed }
     })
+}
+
+fn killed(shape: &Shape, book: &Book) -> World {
+    let world = World::new(shape);
+    for commits in [0..COMMITS / 2, COMMITS / 2..COMMITS] {
+        let is_last = commits.end == COMMITS;
+        let store = world.open(shape).expect("a store");
+        for number in commits {
+            store.commit(book.commit(number)).expect("a commit");
+        }
+        if is_last {
+            return world.kill();
+        }
+        store.close().expect("a store is closed");
+    }
+    unreachable!("the last part is killed")
 }
 
 fn sectors(world: &World) -> Vec<Sector> {
@@ -155,6 +178,10 @@ fn inflict(base: &Base, world: &World, fault: &Fault) {
         Fault::Duplicated(from, to) => {
             drop(world.disk.read_file(from).and_then(|bytes| world.disk.write_file(to, &bytes)));
         }
+        Fault::Flipped(offset, bit) => {
+            let control = Path::new(ROOT).join("control");
+            world.disk.flip_bit(&control, *offset, *bit).expect("a byte of the control file");
+        }
         Fault::Renamed(from, to) => {
             drop(world.disk.read_file(from).and_then(|bytes| {
                 world.disk.write_file(to, &bytes)?;
@@ -168,14 +195,34 @@ fn piece(seed: u64, tally: &mut Tally) {
     let base = base();
     for case in base.cases.iter().skip(seed as usize).step_by(PIECES as usize) {
         let world = base.world.kill();
-        case.iter().for_each(|fault| inflict(base, &world, fault));
-        let answer = damage::check(&world, &base.shape, &base.book, COMMITS, &|| format!("{case:?}"));
-        tally.one();
-        match answer {
-            Answer::Refused => tally.note("refused", 1),
-            Answer::Reads(0) => tally.note("all readable", 1),
-            Answer::Reads(_) => tally.note("damage refused by reads", 1),
-            Answer::Cut => panic!("{case:?}: proven commits are gone, and nobody is told"),
+        let answer = try_one(base, &world, case, tally);
+        let is_missing =
+            |fault: &Fault| matches!(fault, Fault::Missing(file) if file.extension().is_some_and(|e| e == "seg"));
+        let is_refused = answer == Answer::Refused || !case.iter().any(is_missing);
+        assert!(is_refused, "{case:?}: a segment is missing, and the store opens");
+        if let [_] = case[..] {
+            // Without its index, the whole log is read at open.
+            try_one(base, &World { index: MemoryIndexProvider::default(), ..base.world.kill() }, case, tally);
         }
     }
+    // What the control file says of the last close is no evidence that nothing came after it.
+    let control = Path::new(ROOT).join("control");
+    let bits = bytes_of(&base.killed, &control).len() as u64 * 8;
+    for bit in (0..bits).skip(seed as usize).step_by(PIECES as usize) {
+        let fault = Fault::Flipped(bit / 8, (bit % 8) as u32);
+        try_one(base, &base.killed.kill(), &[fault], tally);
+    }
+}
+
+fn try_one(base: &Base, world: &World, case: &[Fault], tally: &mut Tally) -> Answer {
+    case.iter().for_each(|fault| inflict(base, world, fault));
+    let answer = damage::check(world, &base.shape, &base.book, COMMITS, &|| format!("{case:?}"));
+    tally.one();
+    match answer {
+        Answer::Refused => tally.note("refused", 1),
+        Answer::Reads(0) => tally.note("all readable", 1),
+        Answer::Reads(_) => tally.note("damage refused by reads", 1),
+        Answer::Cut => panic!("{case:?}: proven commits are gone, and nobody is told"),
+    }
+    answer
 }
