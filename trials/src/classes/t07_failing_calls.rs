@@ -2,7 +2,7 @@
 //!
 //! Six lives of four openings make more than two thousand calls to their disks. In each run one call fails, once or for good,
 //! with each error that it may have. Then one of three things happens: the life goes on, the power is cut, or the process is
-//! started again on the machine that runs on, goes on with a commit, and then the power is cut. What was acknowledged is there each time.
+//! started again on the machine that runs on, may go on with a commit, and then the power is cut. What was acknowledged is there each time.
 //!
 //! The first pieces are the openings of those lives, with every call. Those after them are openings of other lives, with two
 //! faults that are drawn.

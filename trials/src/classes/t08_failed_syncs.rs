@@ -18,8 +18,8 @@ use crate::workload::{Book, World};
 pub const CLASS: Class = Class {
     id: "T8",
     what: "failed syncs",
-    gate: 8_000,
-    release: 600_000,
+    gate: 7_500,
+    release: 560_000,
     extent: Extent::Pieces { gate: LIVES * SECTIONS, all: 75 * LIVES * SECTIONS },
     threads: Threads::Every,
     piece,
