@@ -62,7 +62,6 @@ defects! {
     forget_durable_through: ForgetDurableThrough => "T5",
     stop_looking_ahead: StopLookingAhead => "T5",
     ignore_gap_in_segments: IgnoreGapInSegments => "T6",
-    ignore_join_of_segments: IgnoreJoinOfSegments => "T6",
     checksum_without_place: ChecksumWithoutPlace => "T6",
     trust_close_mark: TrustCloseMark => "T6",
     write_after_failure: WriteAfterFailure => "T7",

@@ -56,7 +56,7 @@ struct Base {
     /// The world after so many commits.
     earlier: Vec<(usize, World)>,
     cases: Vec<Vec<Fault>>,
-    /// The same store, closed in the middle, opened again, and killed at its end.
+    /// The same commits in a store that was closed and opened on the way, and killed at its end.
     killed: World,
 }
 
@@ -82,20 +82,21 @@ fn base() -> &'static Base {
     })
 }
 
+/// Opened five times: the session that was killed differs in one bit from the one that was closed last.
 fn killed(shape: &Shape, book: &Book) -> World {
+    const SESSIONS: usize = 5;
     let world = World::new(shape);
-    for commits in [0..COMMITS / 2, COMMITS / 2..COMMITS] {
-        let is_last = commits.end == COMMITS;
+    for session in 1..=SESSIONS {
         let store = world.open(shape).expect("a store");
-        for number in commits {
+        for number in COMMITS * (session - 1) / SESSIONS..COMMITS * session / SESSIONS {
             store.commit(book.commit(number)).expect("a commit");
         }
-        if is_last {
+        if session == SESSIONS {
             return world.kill();
         }
         store.close().expect("a store is closed");
     }
-    unreachable!("the last part is killed")
+    unreachable!("the last session is killed")
 }
 
 fn sectors(world: &World) -> Vec<Sector> {
