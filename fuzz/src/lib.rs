@@ -86,7 +86,7 @@ fn open_segment(bytes: &[u8]) {
 /// Every event of a store; `None` for one that is refused as damaged.
 fn each_event(store: &Store) -> impl Iterator<Item = Option<Event>> {
     (1..=store.last_sequence().get()).map(|sequence| match store.event(Sequence::new(sequence)) {
-        Ok(event) => Some(event.expect("an event of every sequence")),
+        Ok(event) => Some(event.unwrap()),
         Err(error) => {
             assert_eq!(error.kind(), bitacora::ErrorKind::Corrupt, "{error}");
             None

@@ -29,6 +29,7 @@ gate! {
     t08_failed_syncs: "T8",
     t18_money: "T18",
     t19_recovery_table: "T19",
+    t20_format: "T20",
     t21_determinism: "T21",
     t24_backup_under_load: "T24",
 }

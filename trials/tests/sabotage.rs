@@ -76,5 +76,6 @@ defects! {
     send_before_intent: SendBeforeIntent => "T18",
     release_takes_money: ReleaseTakesMoney => "T18",
     ignore_cut_bound: IgnoreCutBound => "T19",
+    other_salt: OtherSalt => "T20",
     time_from_elsewhere: TimeFromElsewhere => "T21",
 }

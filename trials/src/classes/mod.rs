@@ -10,6 +10,7 @@ mod t07_failing_calls;
 mod t08_failed_syncs;
 mod t18_money;
 mod t19_recovery_table;
+mod t20_format;
 mod t21_determinism;
 mod t24_backup_under_load;
 
@@ -27,6 +28,7 @@ pub const ALL: &[Class] = &[
     t08_failed_syncs::CLASS,
     t18_money::CLASS,
     t19_recovery_table::CLASS,
+    t20_format::CLASS,
     t21_determinism::CLASS,
     t24_backup_under_load::CLASS,
 ];

@@ -62,7 +62,7 @@ fn watch(till: &Till, world: &World, seed: u64, each: u64) -> Images {
             return;
         }
         let seed = random.next_u64();
-        let is_power_cut = seed % 4 > 0;
+        let is_power_cut = !seed.is_multiple_of(4);
         let world = World { disk: disk.clone(), index: index.clone() };
         let image = Image {
             world: if is_power_cut { world.crash(seed, crash) } else { world.kill() },
