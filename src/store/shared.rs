@@ -69,8 +69,8 @@ pub(crate) struct CommitState {
     pub(crate) next: Sequence,
     /// Streams' versions as reserved by commits whose group is not resolved.
     pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
-    /// Idempotency keys of such commits, with their content hash.
-    pub(crate) keys: HashMap<String, ([u8; 32], Arc<Group>)>,
+    /// Idempotency keys of such commits.
+    pub(crate) keys: HashMap<String, Arc<Group>>,
     pub(crate) is_closed: bool,
 }
 
