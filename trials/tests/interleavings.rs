@@ -7,17 +7,19 @@
 
 #![cfg(bitacora_loom)]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use bitacora::disk::Disk;
 use bitacora::disk::sim::{Failure, Fault, OperationKind};
 use bitacora::{
     CodecId, Commit, Durability, Error, ErrorKind, EventId, EventType, ExpectedVersion, NewEvent, Preallocation,
     Receipt, Result, Sequence, Store, StreamId, Version,
 };
 use bitacora_trials::runner::grouped;
-use bitacora_trials::workload::{Shape, World};
+use bitacora_trials::workload::{ROOT, Shape, World};
 
 /// Words.
 const STACK: usize = 64 * 1024;
@@ -241,6 +243,39 @@ fn a_repeated_key_hears_of_the_first_when_that_is_durable() {
 }
 
 #[test]
+fn a_key_with_other_content_hears_of_the_first_when_that_is_durable() {
+    let apart =
+        |meeting: &Meeting| both(meeting, |meeting| meeting.commit(keyed(1, 1)), |meeting| meeting.commit(keyed(2, 1)));
+    explore("key with other content", None, shape(), nothing, apart, |_, told| {
+        let (won, lost): (Vec<_>, Vec<_>) = told.iter().partition(|answer| answer.outcome.is_ok());
+        assert_eq!((won.len(), lost.len()), (1, 1));
+        won[0].acknowledged();
+        assert_eq!(lost[0].kind(), Some(ErrorKind::IdempotencyConflict));
+        assert_eq!(last_sequence(&lost[0].image), Sequence::FIRST, "the commit that has the key survives");
+    });
+}
+
+/// See `a_key_of_a_commit_that_failed_is_free` in the store's tests.
+#[test]
+fn a_key_is_not_taken_by_a_commit_that_found_no_room() {
+    let apart = |meeting: &Meeting| {
+        both(meeting, |meeting| meeting.commit(keyed(1, 2000)), |meeting| meeting.commit(keyed(2, 2000)))
+    };
+    explore("key without room", None, shape(), no_room, apart, |_, told| {
+        let kinds = told.each_ref().map(Answer::kind);
+        for (own, other) in [(0, 1), (1, 0)] {
+            match kinds[own] {
+                None => drop(told[own].acknowledged()),
+                Some(ErrorKind::StorageFull) => {}
+                Some(ErrorKind::IdempotencyConflict) => assert_eq!(kinds[other], None, "nobody used the key"),
+                Some(kind) => panic!("{kind:?}"),
+            }
+        }
+        assert!(kinds.contains(&Some(ErrorKind::StorageFull)), "{kinds:?}");
+    });
+}
+
+#[test]
 fn after_a_failure_without_room_the_log_goes_on() {
     let apart = |meeting: &Meeting| {
         both(
@@ -309,6 +344,9 @@ fn a_key_of_a_commit_in_doubt_is_in_doubt() {
     let apart =
         |meeting: &Meeting| both(meeting, |meeting| meeting.commit(keyed(1, 1)), |meeting| meeting.commit(keyed(1, 1)));
     explore("repeated key in doubt", None, shape(), sync_fails, apart, |_, told| in_doubt(&told));
+    let apart =
+        |meeting: &Meeting| both(meeting, |meeting| meeting.commit(keyed(1, 1)), |meeting| meeting.commit(keyed(2, 1)));
+    explore("other content in doubt", None, shape(), sync_fails, apart, |_, told| in_doubt(&told));
 }
 
 #[test]
@@ -333,6 +371,33 @@ fn what_is_submitted_before_a_close_is_written_by_it() {
             Sequence::ZERO
         };
         assert_eq!(last_sequence(&closed), expected, "the closed log");
+    });
+}
+
+/// What: a store that two threads close gives its folder free only when its log is closed.
+/// Why: the second to close came back at once and released the lock, while the first still wrote; another process could have
+/// opened the store then.
+/// How found: this scenario.
+#[test]
+fn the_folder_is_free_when_the_log_is_closed_and_not_before() {
+    fn close(meeting: &Meeting) -> (World, bool) {
+        meeting.store.close().expect("closed");
+        let is_locked = meeting.world.disk.is_locked(&Path::new(ROOT).join("LOCK")).expect("a lock");
+        (meeting.image(), is_locked)
+    }
+    let prepare = |meeting: &Meeting| drop(meeting.append("a", ExpectedVersion::NoStream, 1).outcome.expect("ok"));
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || close(&clone));
+        let own = close(meeting);
+        [thread.join().expect("no panic"), own]
+    };
+    explore("two closes", None, shape(), prepare, apart, |_, closed| {
+        for (image, is_locked) in closed {
+            assert!(!is_locked, "closed, and the folder is not free");
+            let store = image.open(&shape()).expect("the image opens");
+            assert!(store.recovery_report().was_closed_cleanly, "the folder was free before the log was closed");
+        }
     });
 }
 
