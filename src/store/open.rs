@@ -418,6 +418,7 @@ impl Opening<'_> {
             word: Some(word),
             spare,
             chores: Chores::default(),
+            keeping: Default::default(),
             ingestion: Default::default(),
             is_closed: false.into(),
             report,

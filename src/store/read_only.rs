@@ -91,6 +91,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         word: None,
         spare: Arc::new(Spare::default()),
         chores: Chores::default(),
+        keeping: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
         report: RecoveryReport {

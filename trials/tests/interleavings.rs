@@ -444,3 +444,48 @@ fn what_a_reader_sees_is_whole_and_durable() {
         assert!(last_sequence(&image).get() >= read as u64, "what was read survives");
     });
 }
+
+/// More than half of the active segment is full, so a spare is wanted.
+fn half_full(meeting: &Meeting) {
+    let fill = Commit::new().append(&stream("fill"), ExpectedVersion::Any, vec![event(9, 2500)]);
+    meeting.store.commit(fill).expect("acknowledged");
+}
+
+/// What: after a close nothing is changed in the folder, whatever another thread is about.
+/// Why: a call that keeps house and had begun before went on after the folder was free, and could take away the file of
+/// the segment that the next owner had prepared.
+/// How found: this scenario.
+#[test]
+fn after_a_close_nothing_is_changed_in_the_folder() {
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.store.housekeep());
+        meeting.store.close().expect("closed");
+        let calls = meeting.world.disk.operation_log().len();
+        let _ = thread.join().expect("no panic");
+        calls
+    };
+    explore("housekeeping and close", None, shape(), half_full, apart, |meeting, calls| {
+        let log = meeting.world.disk.operation_log();
+        let after: Vec<_> = log[calls..].iter().filter(|call| call.kind.is_mutating()).collect();
+        assert!(after.is_empty(), "after the close: {after:?}");
+    });
+}
+
+/// What: two threads that keep house at once, or one beside the housekeeping thread, prepare one segment between them.
+/// Why: one removed the file that the other had prepared, and made its own under the same name; the next segment got the
+/// name of the one and the events of the other, and acknowledged commits were gone at the next open.
+/// How found: this scenario.
+#[test]
+fn two_who_keep_house_prepare_one_segment() {
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.store.housekeep());
+        meeting.store.housekeep().expect("kept");
+        thread.join().expect("no panic").expect("kept");
+    };
+    explore("two who keep house", None, shape(), half_full, apart, |meeting, ()| {
+        let big = Commit::new().append(&stream("a"), ExpectedVersion::Any, vec![event(1, 2500)]);
+        meeting.commit(big).acknowledged();
+    });
+}
