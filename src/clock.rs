@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
+use crate::sync::leaf::AtomicU64;
 use crate::types::Timestamp;
 
 /// A source of wall-clock time.

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use memmap2::{Mmap, MmapOptions, MmapRaw};
 
 use super::SharedWord;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
+use crate::sync::leaf::AtomicU64;
 
 const WORD_BYTES: u64 = 8;
 

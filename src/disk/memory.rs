@@ -10,7 +10,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
-use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::sync::Ordering;
+use crate::sync::leaf::{AtomicBool, Mutex, RwLock};
 
 /// A file system in memory; clones are the same one.
 #[derive(Clone, Default)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
 use crate::sabotage::{self, Defect};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::leaf::{Condvar, Mutex};
 
 /// The owner alone may read and write what a store holds: it is money and names.
 const FILE_MODE: u32 = 0o600;

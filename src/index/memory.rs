@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::leaf::{Mutex, RwLock};
 use crate::types::{Sequence, StoreId, StreamId, Version};
 
 use super::keys::{self, STATE_SEQUENCE_KEY};

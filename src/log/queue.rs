@@ -13,11 +13,11 @@
 //!
 //! The machine does no I/O and takes no lock; the store keeps it under its commit lock.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::sabotage::{self, Defect};
-use crate::sync::WaitWord;
+use crate::sync::{OnceLock, WaitWord};
 use crate::types::Timestamp;
 
 /// The group takes members, and another group is being written.

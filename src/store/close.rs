@@ -27,6 +27,8 @@ impl Shared {
             }
         }
         let outcome = if self.writer.is_some() { self.close_log() } else { Ok(()) };
+        // Also where the log could not be closed.
+        *self.keeping.lock() = true;
         self.is_closed.store(true, Ordering::Release);
         self.chores.stop();
         outcome
@@ -68,6 +70,7 @@ impl Shared {
         let (position, end) = (writer.position(), watermark(&self.files, writer.segment(), writer.position()));
         self.view.write().freeze(end);
         drop(writer);
+        *self.keeping.lock() = true;
         // Its room is of use to the index.
         self.spare.give_up(self.files.disk.as_ref());
         self.ingest_at_close();

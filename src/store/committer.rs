@@ -187,10 +187,11 @@ impl Shared {
             (heads, prepared.key.as_ref().and_then(|(key, _)| view.key(key)).or(cold.key))
         };
         if let Some((key, hash)) = &prepared.key {
-            if let Some((reserved, group)) = state.keys.get(key)
+            // Whatever its content: that commit may yet fail, and then nobody has used the key.
+            if let Some(group) = state.keys.get(key)
                 && !sabotage::has(Defect::AnswerFromUnresolvedKey)
             {
-                return if reserved == hash { Ok(Checked::WaitFor(Arc::clone(group))) } else { Err(key_conflict(key)) };
+                return Ok(Checked::WaitFor(Arc::clone(group)));
             }
             if let Some(entry) = used {
                 let is_same = entry.content_hash == *hash || sabotage::has(Defect::RepeatWithoutContent);
@@ -382,8 +383,8 @@ fn join(
     for receipt in &receipts {
         state.reserved.insert(receipt.stream.clone(), (receipt.version_last, Arc::clone(&group)));
     }
-    if let Some((key, hash)) = key {
-        state.keys.insert(key, (hash, Arc::clone(&group)));
+    if let Some((key, _)) = key {
+        state.keys.insert(key, Arc::clone(&group));
     }
     let receipt = Receipt {
         sequence_first: first,

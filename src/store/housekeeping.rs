@@ -126,6 +126,10 @@ impl Housekeeper {
 impl Shared {
     /// Ingests, seals and prepares what is to be ingested, sealed and prepared.
     pub(crate) fn do_chores(&self) -> Result<()> {
+        let is_over = self.keeping.lock();
+        if *is_over {
+            return Ok(());
+        }
         let ingested = self.ingest_waiting();
         let sealed = self.seal_finished();
         // Before the spare: what must be written goes before what may be.
@@ -220,8 +224,10 @@ impl Shared {
                 return Err(error);
             }
             let mut writer = writer.lock();
-            writer.synced(&ticket);
-            self.note_durable(writer.durable());
+            // What a group or a close has covered meanwhile was noted then; the folder may be another's by now.
+            if writer.synced(&ticket) {
+                self.note_durable(writer.durable());
+            }
         }
         Ok(self.places.durable())
     }

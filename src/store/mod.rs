@@ -63,11 +63,13 @@ struct Owner {
 
 impl Owner {
     fn close(&self) -> Result<()> {
+        // Whoever closes second waits here: the folder is free when the log is closed, and not before.
+        let mut lock = self.lock.lock();
         let outcome = self.shared.close();
         let thread = self.thread.lock().take();
         // A panic in it has poisoned the store, which is where it is reported.
         let _ = thread.map(std::thread::JoinHandle::join);
-        *self.lock.lock() = None;
+        *lock = None;
         outcome
     }
 }

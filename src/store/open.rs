@@ -459,6 +459,7 @@ impl Opening<'_> {
             spare,
             reserve,
             chores: Chores::default(),
+            keeping: Default::default(),
             ingestion: Default::default(),
             is_closed: false.into(),
             report,

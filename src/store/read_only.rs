@@ -93,6 +93,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         spare: Arc::new(Spare::default()),
         reserve: Arc::new(Reserve::default()),
         chores: Chores::default(),
+        keeping: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
         report: RecoveryReport {

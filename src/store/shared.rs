@@ -23,7 +23,7 @@ use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
-/// Locks are taken in this order: `writer`, `ingestion`, `commits`, `view`.
+/// Locks are taken in this order: `keeping`, `writer`, `ingestion`, `commits`, `view`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
@@ -46,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) spare: Arc<Spare>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) chores: Chores,
+    /// Held while house is kept: two who prepare a segment would take each other's file. Whether that is over, because the
+    /// log is closed and the folder may soon be another's.
+    pub(crate) keeping: Mutex<bool>,
     /// Held while a tail is ingested.
     pub(crate) ingestion: Mutex<()>,
     pub(crate) is_closed: AtomicBool,
@@ -71,8 +74,8 @@ pub(crate) struct CommitState {
     pub(crate) next: Sequence,
     /// Streams' versions as reserved by commits whose group is not resolved.
     pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
-    /// Idempotency keys of such commits, with their content hash.
-    pub(crate) keys: HashMap<String, ([u8; 32], Arc<Group>)>,
+    /// Idempotency keys of such commits.
+    pub(crate) keys: HashMap<String, Arc<Group>>,
     /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
     pub(crate) ahead: u64,
     pub(crate) is_closed: bool,

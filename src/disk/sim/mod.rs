@@ -42,7 +42,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
-use crate::sync::Mutex;
+use crate::sync::leaf::Mutex;
 
 mod crash;
 mod file;
