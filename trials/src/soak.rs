@@ -99,8 +99,7 @@ pub fn go_on(class: &Class, path: &Path, time: Duration) -> io::Result<Option<Ou
 pub fn table(classes: &[Class], path: &Path) -> io::Result<String> {
     let reached = read(path)?;
     let mut text =
-        "| class | what | reached | of a release | processor-hours | failures |\n|---|---|---|---|---|---|\n"
-            .to_owned();
+        "| class | what | reached | of a release | hours | failures |\n|---|---|---|---|---|---|\n".to_owned();
     for class in classes {
         let Some(reached) = reached.get(class.id) else { continue };
         let share = reached.count as f64 / class.release as f64 * 100.0;

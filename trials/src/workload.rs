@@ -2,7 +2,6 @@
 //!
 //! Everything is a function of the seed, so that the oracle knows what every commit holds without being told.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -570,10 +569,4 @@ pub fn script(random: &mut Random, commits: usize) -> Vec<Step> {
         steps.push(step);
     }
     steps
-}
-
-/// Whether a file of this name is part of the store's evidence.
-#[must_use]
-pub fn is_lock(path: &Path) -> bool {
-    path.ends_with("LOCK")
 }

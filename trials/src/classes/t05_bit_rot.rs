@@ -34,7 +34,7 @@ const PIECES: u64 = SEGMENT_BYTES / BLOCK_BYTES;
 const HEADER_BYTES: u64 = 512;
 const WHOLE_EVERY_BYTES: u64 = 61;
 
-/// One whose finished segment is damaged, and one whose active segment is.
+/// One whose active segment is damaged, and one whose finished segment is.
 fn bases() -> &'static [TwoSegments; 2] {
     static BASES: OnceLock<[TwoSegments; 2]> = OnceLock::new();
     BASES.get_or_init(|| [TwoSegments::new(7, SEGMENT_BYTES, SEGMENT_BYTES), TwoSegments::new(6, SEGMENT_BYTES, 4096)])
