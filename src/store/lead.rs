@@ -143,6 +143,8 @@ impl Shared {
 
     /// Takes the first `done` commits into the tail, and lets readers see them.
     fn show(&self, writer: &LogWriter, pending: &[Pending], records: &[Record], done: usize, is_tail_full: bool) {
+        // A tail that waits to be ingested is known to be durable.
+        self.note_durable(writer.durable());
         let mut view = self.view.write();
         for (commit, record) in pending.iter().zip(records).take(done) {
             let Some(place) = commit.place else { unreachable!("a written commit has a place") };
@@ -175,7 +177,6 @@ impl Shared {
         let position = writer.position();
         let shown = if done > 0 { position.next.previous() } else { self.places.sequence() };
         assert!(!self.syncs_each() || shown <= writer.durable(), "nothing is shown before it is synced");
-        self.note_durable(writer.durable());
         self.places.show(shown, position.timestamp);
     }
 }

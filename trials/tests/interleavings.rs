@@ -489,3 +489,21 @@ fn two_who_keep_house_prepare_one_segment() {
         meeting.commit(big).acknowledged();
     });
 }
+
+/// What: what waits to be ingested is known to be durable.
+/// Why: a full tail was shown to who keeps house before it was noted that the tail is durable; in that moment the assertion
+/// that only what is durable enters the index failed, and the panic poisoned the store.
+/// How found: shuttle, T15 seed 57.
+#[test]
+fn a_full_tail_is_durable_before_it_is_shown_to_who_keeps_house() {
+    let shape = Shape { tail_events_max: 1, ..shape() };
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.append("a", ExpectedVersion::NoStream, 1));
+        meeting.store.housekeep().expect("kept");
+        thread.join().expect("no panic")
+    };
+    explore("full tail", None, shape, nothing, apart, |_, told| {
+        told.acknowledged();
+    });
+}
