@@ -374,12 +374,10 @@ impl LogWriter {
         })
     }
 
-    /// Notes that the ticket's sync went through; whether more is durable by it.
-    pub(crate) fn synced(&mut self, ticket: &SyncTicket) -> bool {
-        let is_more = ticket.through > self.durable;
+    /// Notes that the ticket's sync went through.
+    pub(crate) fn synced(&mut self, ticket: &SyncTicket) {
         self.durable = self.durable.max(ticket.through);
         assert!(self.durable < self.position.next, "nothing is durable before it is written");
-        is_more
     }
 
     /// Whether the log promises less than is durable.

@@ -207,17 +207,20 @@ impl Shared {
     /// `Io`: the sync failed, and the store is poisoned.
     pub(crate) fn sync_beside(&self) -> Result<Sequence> {
         let writer = self.writer()?;
-        let ticket = writer.lock().sync_ticket();
+        let ticket = {
+            let writer = writer.lock();
+            // Who has synced and then failed did not note it.
+            self.note_durable(writer.durable());
+            writer.sync_ticket()
+        };
         if let Some(ticket) = ticket {
             if let Err(error) = ticket.sync() {
                 self.poison(&error);
                 return Err(error);
             }
             let mut writer = writer.lock();
-            // What a group or a close has covered meanwhile was noted then; the folder may be another's by now.
-            if writer.synced(&ticket) {
-                self.note_durable(writer.durable());
-            }
+            writer.synced(&ticket);
+            self.note_durable(writer.durable());
         }
         Ok(self.places.durable())
     }

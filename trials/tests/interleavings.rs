@@ -507,3 +507,29 @@ fn a_full_tail_is_durable_before_it_is_shown_to_who_keeps_house() {
         told.acknowledged();
     });
 }
+
+/// What: a sync that succeeds names at least what was acknowledged before it.
+/// Why: where a close or a group had synced and then failed, a sync beside it found nothing to do and named the sequence
+/// before that.
+/// How found: shuttle, T15 seed 12.
+#[test]
+fn a_sync_beside_a_close_that_fails_names_what_is_durable() {
+    let buffered = Shape { durability: Durability::Buffered, ..shape() };
+    let prepare = |meeting: &Meeting| {
+        meeting.append("a", ExpectedVersion::NoStream, 1).outcome.expect("acknowledged");
+        meeting.world.disk.inject(Fault::at(2, Failure::Io).of(OperationKind::Sync));
+    };
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || drop(clone.store.close()));
+        let synced = meeting.store.sync();
+        thread.join().expect("no panic");
+        synced
+    };
+    explore("sync and failing close", None, buffered, prepare, apart, |_, synced| match synced {
+        Ok(synced) => assert_eq!(synced, Sequence::FIRST),
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Closed), "{error}")
+        }
+    });
+}
