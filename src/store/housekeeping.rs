@@ -69,7 +69,6 @@ struct PanicGuard<'a> {
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         self.shared.poison(&Error::new(ErrorKind::Io, "the housekeeping thread panicked"));
-        self.shared.chores.note_ingestion(false);
     }
 }
 
@@ -149,12 +148,8 @@ impl Shared {
             let Some(batch) = tail.to_batch() else { unreachable!("a frozen tail has its end") };
             let is_durable = batch.watermark.sequence <= self.places.durable();
             assert!(is_durable || sabotage::has(Defect::IndexBeforeSync), "only what is durable enters the index");
-            let outcome = self.index.ingest(&batch);
-            if outcome.is_ok() {
-                self.view.write().ingested();
-            }
-            self.chores.note_ingestion(outcome.is_ok());
-            outcome?;
+            self.index.ingest(&batch)?;
+            self.view.write().ingested();
         }
     }
 

@@ -81,14 +81,10 @@ impl Shared {
 
     /// Before a new segment is started: the index must not fall more than a few segments behind.
     fn make_way(&self) {
-        let has_room = || self.view.read().pending() < limits::SEGMENTS_PENDING_MAX;
-        if has_room() {
-            return;
-        }
-        if self.options.background {
-            self.chores.wake();
-            self.chores.await_ingestion(has_room);
-        } else {
+        // Not left to the housekeeping thread: that may be waiting for the writer, which is held here. Where it ingests already,
+        // this waits for it.
+        let is_behind = self.view.read().pending() >= limits::SEGMENTS_PENDING_MAX;
+        if is_behind {
             self.ingest_all();
         }
     }
