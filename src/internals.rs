@@ -266,3 +266,46 @@ fn put(bytes: &mut [u8], offset: usize, new: &[u8]) {
         place.copy_from_slice(new);
     }
 }
+
+/// How many kinds of stop [`recovery_plan`] knows.
+pub const PLAN_STOPS: usize = 13;
+
+/// What the recovery decides where its scan of the last segment stopped on the stop of this number, with sequence 10 expected next,
+/// so many bytes in the way, 100 of them allowed, and what each witness says was durable: `clean`, `cut` or `refuse`.
+///
+/// `None` where there is no such stop.
+#[must_use]
+pub fn recovery_plan(stop: usize, bytes: u64, says: [u64; 5]) -> Option<&'static str> {
+    use crate::format::frame::FrameDefect;
+    use crate::format::record::RecordDefect;
+    use crate::log::scan::Stop;
+    use crate::recovery::plan::{Decision, Evidence, Witnesses, decide};
+    const STOPS: [Stop; PLAN_STOPS] = [
+        Stop::Full,
+        Stop::Zeros,
+        Stop::Time,
+        Stop::Chain { expected: 1, found: 2 },
+        Stop::Sequence { found: Sequence::MAX },
+        Stop::Defect(FrameDefect::Overrun),
+        Stop::Defect(FrameDefect::HeaderChecksum),
+        Stop::Defect(FrameDefect::HeaderFields),
+        Stop::Defect(FrameDefect::BodyChecksum),
+        Stop::Defect(FrameDefect::BodyFields),
+        Stop::Defect(FrameDefect::Padding),
+        Stop::Defect(FrameDefect::Record(0, RecordDefect::Checksum)),
+        Stop::Defect(FrameDefect::Record(1, RecordDefect::Malformed)),
+    ];
+    let [frame_before, frame_ahead, index, state, clean_close] = says.map(Sequence::new);
+    let witnesses = Witnesses { frame_before, frame_ahead, index, state, clean_close };
+    let (expected, offset) = (Sequence::new(10), OFFSET);
+    let evidence =
+        Evidence { expected, stop: *STOPS.get(stop)?, offset, content_end: offset + bytes, cut_bound: 100, witnesses };
+    Some(match decide(&evidence) {
+        Decision::Clean => "clean",
+        Decision::Cut { from, to } => {
+            assert_eq!((from, to), (offset, offset + bytes), "what is cut is what is in the way");
+            "cut"
+        }
+        Decision::Refuse { .. } => "refuse",
+    })
+}

@@ -46,6 +46,20 @@ pub const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// The default segment size: what an open may have to read twice over, and about a second of an SD card.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
+/// The reserve for a full disk: below this it holds too few commits to end what is under way, some sixty at a sector each.
+#[cfg(not(feature = "simulation"))]
+pub const RESERVE_BYTES_MIN: u64 = 256 * 1024;
+/// The reserve under `simulation`: a segment's header and a commit, each in a sector of its own.
+#[cfg(feature = "simulation")]
+pub const RESERVE_BYTES_MIN: u64 = 8 * 1024;
+
+/// The reserve: it becomes a segment.
+pub const RESERVE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX;
+
+/// The default reserve, or a segment's size where that is smaller: about a thousand ends of payments, and little enough to
+/// lie idle on a small card.
+pub const RESERVE_BYTES_DEFAULT: u64 = 1024 * 1024;
+
 /// Events in the tail index before it is ingested though its segment is not finished: bounds its memory.
 pub const TAIL_EVENTS_MAX: usize = 1_000_000;
 

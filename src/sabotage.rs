@@ -2,7 +2,7 @@
 //!
 //! Each stands at the place where a real one would, and acts only in a build with the feature `sabotage` and only once it
 //! was chosen. In every other build [`has`] is `false` and the compiler drops what stands behind it. For each defect a
-//! class of faults is named (`trials/tests/sabotage.rs`) that must fail with it.
+//! class of faults is named (`trials/tests/sabotage.rs`) that must fail with it, once the class exists.
 
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,6 @@ pub enum Defect {
     StopLookingAhead,
     TakeSpareForSegment,
     IgnoreGapInSegments,
-    IgnoreJoinOfSegments,
     HeaderOutsideChecksum,
     RecordOutsideChecksum,
     BodyOutsideChecksum,

@@ -19,7 +19,10 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|verb| *verb != "help")
         .collect();
-    for verb in ["append", "events", "streams", "info", "verify", "wallet", "payment", "recover", "till", "demo"] {
+    for verb in [
+        "append", "events", "streams", "info", "verify", "backup", "repair", "wallet", "payment", "recover", "till",
+        "demo",
+    ] {
         assert!(verbs.contains(&verb), "{verb} is not among {verbs:?}");
     }
     for verb in verbs {

@@ -26,6 +26,9 @@ pub struct ExecuteOptions<'a> {
     pub metadata: Metadata,
     /// Asks for more than the store's durability.
     pub durability: Option<Durability>,
+    /// Lets it use the room that is kept for a full disk, see [`Commit::may_use_reserve`]: for what ends something, such as a
+    /// release.
+    pub may_use_reserve: bool,
 }
 
 /// Why a command was not carried out.
@@ -274,6 +277,9 @@ impl<A: Aggregate> Repository<A> {
         }
         if let Some(durability) = options.durability {
             commit = commit.durability(durability);
+        }
+        if options.may_use_reserve {
+            commit = commit.may_use_reserve();
         }
         let receipt = self.store().commit(commit)?;
         if receipt.is_repeat {

@@ -136,6 +136,11 @@ impl Disk for LatchedDisk {
         self.disk.remove(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.latch.check()?;
+        self.disk.remove_directory(path)
+    }
+
     fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
         self.disk.list(directory)
     }

@@ -98,6 +98,23 @@ fn add(nodes: &mut BTreeMap<PathBuf, Node>, path: PathBuf, node: Node) -> io::Re
     Ok(())
 }
 
+/// A folder and all that is in it, to a name that nothing has.
+fn rename_directory(nodes: &mut BTreeMap<PathBuf, Node>, from: &Path, to: &Path) -> io::Result<()> {
+    find_directory(nodes, to.parent().unwrap_or(Path::new("")))?;
+    if find(nodes, to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let inside: Vec<PathBuf> = nodes.keys().filter(|path| path.starts_with(from)).cloned().collect();
+    for path in inside {
+        let renamed = path.strip_prefix(from).map_or_else(|_| path.clone(), |rest| to.join(rest));
+        if let Some(node) = nodes.remove(&path) {
+            // Joined with nothing, a path would end in a slash.
+            nodes.insert(renamed.components().collect(), node);
+        }
+    }
+    Ok(())
+}
+
 impl Disk for MemoryDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.with_nodes(|nodes| add(nodes, normalised(path), Node::Directory))
@@ -119,6 +136,9 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (normalised(from), normalised(to));
         self.with_nodes(|nodes| {
+            if matches!(find(nodes, &from), Ok(Node::Directory)) {
+                return rename_directory(nodes, &from, &to);
+            }
             let content = find_file(nodes, &from)?;
             find_directory(nodes, to.parent().unwrap_or(Path::new("")))?;
             if matches!(find(nodes, &to), Ok(Node::Directory)) {
@@ -134,6 +154,18 @@ impl Disk for MemoryDisk {
         let path = normalised(path);
         self.with_nodes(|nodes| {
             find_file(nodes, &path)?;
+            nodes.remove(&path);
+            Ok(())
+        })
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let path = normalised(path);
+        self.with_nodes(|nodes| {
+            find_directory(nodes, &path)?;
+            if nodes.keys().any(|other| other.parent() == Some(&path)) {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
             nodes.remove(&path);
             Ok(())
         })

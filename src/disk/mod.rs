@@ -76,7 +76,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Gives a file another name in the same file system, replacing what has it.
+    /// Gives a file another name in the same file system, replacing what has it; or a folder one that nothing has.
     ///
     /// # Errors
     /// The operating system's.
@@ -87,6 +87,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// The operating system's.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder, which must be empty.
+    ///
+    /// # Errors
+    /// The operating system's; `DirectoryNotEmpty`.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
 
     /// The names in a folder, sorted.
     ///

@@ -59,6 +59,10 @@ impl Disk for OsDisk {
         std::fs::remove_file(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
     fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(directory)? {

@@ -28,7 +28,8 @@ fn kind_of<T>(result: io::Result<T>) -> ErrorKind {
 
 /// Runs the whole suite below `root`, an empty folder of that disk.
 pub(super) fn conforms(disk: &dyn Disk, root: &Path) {
-    let parts: [fn(&dyn Disk, &Path); 8] = [names, renames, bytes, lengths, unlinked_files, mappings, words, locks];
+    let parts: [fn(&dyn Disk, &Path); 9] =
+        [names, renames, folders, bytes, lengths, unlinked_files, mappings, words, locks];
     for (number, part) in parts.into_iter().enumerate() {
         let directory = root.join(format!("part-{number}"));
         disk.create_directory(&directory).unwrap();
@@ -93,6 +94,28 @@ fn renames(disk: &dyn Disk, root: &Path) {
     assert!(disk.rename(&b, &directory).is_err());
     assert_eq!(kind_of(disk.rename(&b, &root.join("none").join("b"))), ErrorKind::NotFound);
     assert_eq!(content(disk, &b), b"b");
+}
+
+/// A folder is renamed with all that is in it, and removed when nothing is.
+fn folders(disk: &dyn Disk, root: &Path) {
+    let (from, to) = (root.join("from"), root.join("to"));
+    disk.create_directory(&from).unwrap();
+    disk.create_directory(&from.join("inner")).unwrap();
+    create(disk, &from.join("inner").join("f"), b"f");
+    disk.rename(&from, &to).unwrap();
+    assert_eq!(disk.kind(&from).unwrap(), None);
+    assert_eq!(content(disk, &to.join("inner").join("f")), b"f");
+    disk.create_directory(&from).unwrap();
+    assert!(disk.rename(&from, &to).is_err(), "a folder that holds something is not replaced");
+    assert_eq!(content(disk, &to.join("inner").join("f")), b"f");
+    disk.remove_directory(&from).unwrap();
+    assert_eq!(disk.kind(&from).unwrap(), None);
+    assert_eq!(kind_of(disk.remove_directory(&from)), ErrorKind::NotFound);
+    assert_eq!(kind_of(disk.remove_directory(&to.join("inner"))), ErrorKind::DirectoryNotEmpty);
+    assert_eq!(kind_of(disk.remove_directory(&to.join("inner").join("f"))), ErrorKind::NotADirectory);
+    disk.remove(&to.join("inner").join("f")).unwrap();
+    disk.remove_directory(&to.join("inner")).unwrap();
+    assert_eq!(disk.list(&to).unwrap(), []);
 }
 
 fn bytes(disk: &dyn Disk, root: &Path) {
@@ -222,5 +245,5 @@ fn the_disk_in_memory_conforms() {
     let disk = MemoryDisk::default();
     disk.create_directory(Path::new("store")).unwrap();
     conforms(&disk.clone(), Path::new("./store"));
-    assert_eq!(disk.list(Path::new("/store")).unwrap().len(), 8, "clones are one disk");
+    assert_eq!(disk.list(Path::new("/store")).unwrap().len(), 9, "clones are one disk");
 }

@@ -150,6 +150,14 @@ pub(crate) fn stated_length(bytes: &[u8]) -> Option<usize> {
 }
 
 impl RecordRef<'_> {
+    /// Whether all of it can be read: whether [`to_event`](Self::to_event) succeeds, without the copy.
+    pub(crate) fn is_well_formed(self) -> bool {
+        EventType::new(self.event_type).is_ok()
+            && read_tags(self.tags).is_some()
+            && read_metadata(self.metadata).is_some()
+            && StreamId::new(self.stream).is_ok()
+    }
+
     /// A copy that owns its bytes.
     ///
     /// # Errors

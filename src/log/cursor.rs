@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::files::{self, LogFiles, Segment};
+use super::scan;
 use super::window::Window;
-use crate::error::{Error, Result};
-use crate::format::frame::{self, FrameDefect, FrameHeader, FrameRef, HEADER_BYTES, to_u64};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{self, ALIGNMENT, FrameDefect, FrameHeader, FrameRef, HEADER_BYTES, to_u64};
 use crate::format::record;
 use crate::types::{Event, Sequence, Timestamp};
 
@@ -29,11 +30,34 @@ impl FrameCursor {
     pub(crate) fn at(files: &Arc<LogFiles>, sequence: Sequence) -> Result<Self> {
         let mut cursor = Self::before(files, sequence)?;
         loop {
-            let header = cursor.header()?;
-            if header.next_sequence() > sequence {
-                return Ok(cursor);
+            match cursor.header() {
+                Ok(header) if header.next_sequence() > sequence => return Ok(cursor),
+                Ok(header) => cursor.pass(&header),
+                Err(error) if error.kind() == ErrorKind::Corrupt => cursor.pass_damage(sequence, error)?,
+                Err(error) => return Err(error),
             }
-            cursor.pass(&header);
+        }
+    }
+
+    /// Goes on at the next sound frame: what lies before `sequence` may be damaged, and it be sound. Where that frame is beyond
+    /// it, the damage holds it.
+    fn pass_damage(&mut self, sequence: Sequence, damage: Error) -> Result<()> {
+        let mut offset = self.offset + ALIGNMENT;
+        loop {
+            let first = self.segment.first;
+            let bytes = self.window.get(offset, HEADER_BYTES).map_err(|source| LogFiles::io(first, "read", source))?;
+            if bytes.len() < HEADER_BYTES {
+                return Err(damage);
+            }
+            let header = scan::sound_header(bytes, self.segment.salt, offset, u64::MAX);
+            if let Some(header) = header.filter(|header| header.first_sequence >= self.next) {
+                if header.first_sequence > sequence {
+                    return Err(damage);
+                }
+                (self.offset, self.next) = (offset, header.first_sequence);
+                return Ok(());
+            }
+            offset += ALIGNMENT;
         }
     }
 

@@ -5,6 +5,7 @@
 pub(crate) mod cursor;
 pub(crate) mod files;
 pub(crate) mod queue;
+pub(crate) mod reserve;
 pub(crate) mod roll;
 pub(crate) mod scan;
 pub(crate) mod sealing;

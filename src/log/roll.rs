@@ -68,8 +68,36 @@ impl Room {
         }
     }
 
+    /// As [`take`](Self::take), and kept from one opening to the next: synced, under a name that no open removes.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) fn take_kept(disk: &dyn Disk, directory: &Path, name: &str, length: u64) -> Result<Self> {
+        let room = Self::take(disk, directory, name, length, Filling::Reserved)?;
+        let path = directory.join(name);
+        let kept = room
+            .file
+            .sync_data()
+            .and_then(|()| disk.rename(&room.path, &path))
+            .and_then(|()| disk.sync_directory(directory));
+        kept.map_err(|source| Error::from_io(format!("keep log/{name}"), source))?;
+        Ok(Self { path, ..room })
+    }
+
+    /// Room that an earlier opening took and kept.
+    pub(crate) fn kept(file: Arc<dyn DiskFile>, path: PathBuf, length: u64) -> Self {
+        Self { file, path, length, is_filled: false }
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Gives the room back to the file system; whether that worked. Where it did not, the next open removes the file.
+    pub(crate) fn give_up(self, disk: &dyn Disk) -> bool {
+        let Self { file, path, .. } = self;
+        drop(file);
+        disk.remove(&path).is_ok()
     }
 
     /// Whether zeros were written to all of it.
@@ -158,10 +186,6 @@ impl Spare {
 
     /// Removes it; whether there was one.
     pub(crate) fn give_up(&self, disk: &dyn Disk) -> bool {
-        let Some(room) = self.room.lock().take() else { return false };
-        let path = room.path.clone();
-        drop(room);
-        // Where this fails, the next open removes it.
-        disk.remove(&path).is_ok()
+        self.room.lock().take().is_some_and(|room| room.give_up(disk))
     }
 }

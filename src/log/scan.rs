@@ -216,6 +216,6 @@ fn look_for_promise(
 }
 
 /// A promise counts when the header's own checksum holds, whatever has become of its body.
-fn sound_header(bytes: &[u8], salt: Salt, offset: u64, length: u64) -> Option<FrameHeader> {
+pub(crate) fn sound_header(bytes: &[u8], salt: Salt, offset: u64, length: u64) -> Option<FrameHeader> {
     frame::read_header(bytes, salt, offset, length.checked_sub(offset)?).ok()
 }

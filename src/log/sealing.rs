@@ -8,6 +8,7 @@ use super::scan::{Position, Scanner, Step};
 use super::window::{Source, Window};
 use crate::disk::{self, OpenMode};
 use crate::error::{Error, Result};
+use crate::format::frame::to_u64;
 use crate::format::merkle::{Hash, MerkleTree};
 use crate::format::seal::{self, Seal};
 use crate::format::segment;
@@ -91,7 +92,14 @@ pub(crate) fn write(files: &LogFiles, seal: &Seal) -> Result<()> {
         files.disk.remove(&temporary).map_err(io)?;
     }
     let file = files.disk.open(&temporary, OpenMode::CreateNew).map_err(io)?;
-    disk::write_all_at(file.as_ref(), &[&seal.encode().0], 0).map_err(io)?;
+    let (bytes, _) = seal.encode();
+    // Room first: a write that meets a full disk would close the latch, and a seal is not worth that.
+    if let Err(source) = file.allocate(to_u64(bytes.len())) {
+        // Where this fails too, the next seal or the next open removes it.
+        let _ = files.disk.remove(&temporary);
+        return Err(io(source));
+    }
+    disk::write_all_at(file.as_ref(), &[&bytes], 0).map_err(io)?;
     disk::settle(file.as_ref()).map_err(io)?;
     files.disk.rename(&temporary, &files.directory.join(&name)).map_err(io)?;
     files.disk.sync_directory(&files.directory).map_err(io)

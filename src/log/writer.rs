@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::files::{LogFiles, Segment};
+use super::reserve::Reserve;
 use super::roll::{self, Filling, Room, Spare};
 use super::scan::Position;
 use crate::clock::{Clock, SystemClock};
@@ -36,6 +37,8 @@ pub(crate) struct Pending {
     pub(crate) draft: Draft,
     pub(crate) first_sequence: Sequence,
     pub(crate) versions: Vec<Version>,
+    /// Whether it may be written to room that is kept for a full disk.
+    pub(crate) may_use_reserve: bool,
     /// Where its frame was written.
     pub(crate) place: Option<FrameAt>,
 }
@@ -67,6 +70,7 @@ impl WriteError {
 pub(crate) struct LogWriter {
     files: Arc<LogFiles>,
     spare: Arc<Spare>,
+    reserve: Arc<Reserve>,
     options: WriterOptions,
     file: Arc<dyn DiskFile>,
     segment: Arc<Segment>,
@@ -83,6 +87,9 @@ pub(crate) struct LogWriter {
     /// Whether anything was written since the last sync.
     is_dirty: bool,
     rolls: u64,
+    /// Whether the active segment was made of the reserve. As long as that is missing, what is left of the segment is kept
+    /// for those who may use it.
+    is_of_reserve: bool,
 }
 
 /// Where a log is continued: its last segment, and the place after its last frame.
@@ -106,7 +113,13 @@ pub(crate) struct SyncTicket {
 
 impl LogWriter {
     /// Continues a log, all of which is durable.
-    pub(crate) fn resume(files: Arc<LogFiles>, spare: Arc<Spare>, options: WriterOptions, log: LogEnd) -> Self {
+    pub(crate) fn resume(
+        files: Arc<LogFiles>,
+        spare: Arc<Spare>,
+        reserve: Arc<Reserve>,
+        options: WriterOptions,
+        log: LogEnd,
+    ) -> Self {
         let LogEnd { file, header, length, position, promised } = log;
         let segment = files.last().unwrap_or_else(|| unreachable!("a log has a segment"));
         assert_eq!(segment.first, header.first_sequence, "the last segment is continued");
@@ -115,6 +128,8 @@ impl LogWriter {
         Self {
             files,
             spare,
+            is_of_reserve: length == reserve.bytes(),
+            reserve,
             options,
             file,
             segment,
@@ -167,10 +182,7 @@ impl LogWriter {
             let fitting = self.fitting(rest);
             let outcome = match rest.get_mut(..fitting) {
                 Some(batch) if fitting > 0 => self.write_batch(batch, now),
-                _ => {
-                    before_roll();
-                    self.roll(rest.first().map_or(0, |commit| commit.draft.bytes_max()), now)
-                }
+                _ => self.make_room(rest, now, before_roll),
             };
             if let Err(error) = outcome {
                 return (done, Err(error));
@@ -180,16 +192,33 @@ impl LogWriter {
         (done, Ok(()))
     }
 
+    /// Makes room for the first of the commits, which does not fit into the active segment or may not be written there.
+    fn make_room(&mut self, commits: &[Pending], now: Timestamp, before_roll: &dyn Fn()) -> Result<(), WriteError> {
+        let Some(first) = commits.first() else { unreachable!("there is a commit to make room for") };
+        if self.is_on_reserve() && !first.may_use_reserve {
+            // First things first: what is left is kept until there is a reserve again.
+            return self.reserve.make(self.files.disk.as_ref(), &self.files.directory).map_err(WriteError::Clean);
+        }
+        before_roll();
+        self.roll(first.draft.bytes_max(), first.may_use_reserve, now)
+    }
+
+    /// Whether the reserve is being spent, so that only those who may use it are written.
+    fn is_on_reserve(&self) -> bool {
+        self.is_of_reserve && self.reserve.is_missing()
+    }
+
     /// How many of the commits fit into the active segment, one after another.
     fn fitting(&self, commits: &[Pending]) -> usize {
         if self.header.cut_bound < self.options.cut_bound {
             return 0;
         }
         let room = self.capacity.saturating_sub(self.position.offset);
+        let is_on_reserve = self.is_on_reserve();
         let mut total = 0u64;
         let fits = |commit: &&Pending| {
             total = total.saturating_add(commit.draft.bytes_max());
-            total <= room
+            total <= room && (commit.may_use_reserve || !is_on_reserve)
         };
         commits.iter().take_while(fits).count()
     }
@@ -266,25 +295,35 @@ impl LogWriter {
     }
 
     /// Gives an active segment without events room for a frame of `bytes`: a new one would have its name.
-    fn grow(&mut self, bytes: u64) -> Result<(), WriteError> {
+    fn grow(&mut self, bytes: u64, may_use_reserve: bool) -> Result<(), WriteError> {
         let length = (self.position.offset + bytes).next_multiple_of(self.options.alignment);
-        let first = self.segment.first;
-        self.file.allocate(length).map_err(|source| WriteError::Clean(LogFiles::io(first, "take room for", source)))?;
+        let grow = || {
+            let grown = self.file.allocate(length);
+            grown.map_err(|source| LogFiles::io(self.segment.first, "take room for", source))
+        };
+        let mut grown = grow();
+        if is_full(&grown) && may_use_reserve && self.reserve.give_up(self.files.disk.as_ref()) {
+            grown = grow();
+        }
+        grown.map_err(WriteError::Clean)?;
         self.capacity = length;
         Ok(())
     }
 
     /// Starts the next segment, with room for a frame of `bytes`.
-    fn roll(&mut self, bytes: u64, now: Timestamp) -> Result<(), WriteError> {
+    fn roll(&mut self, bytes: u64, may_use_reserve: bool, now: Timestamp) -> Result<(), WriteError> {
         if self.position.next == self.header.first_sequence {
-            return self.grow(bytes);
+            return self.grow(bytes, may_use_reserve);
         }
         let frames_offset = frames_offset(self.options.alignment);
         let needed = (u64::from(frames_offset) + bytes).next_multiple_of(self.options.alignment.max(ALIGNMENT));
         let length = self.options.segment_bytes.max(needed);
-        let room = match self.spare.take(length) {
-            Some(room) => room,
-            None => self.take_room(length)?,
+        let room = self.spare.take(length).map_or_else(|| self.take_room(length), Ok);
+        let (room, is_of_reserve) = match room {
+            Err(error) if may_use_reserve && error.kind() == ErrorKind::StorageFull => {
+                (self.reserve.take(needed).ok_or(WriteError::Clean(error))?, true)
+            }
+            room => (room.map_err(WriteError::Clean)?, false),
         };
         let length = room.length();
         let is_filled = room.is_filled();
@@ -312,24 +351,24 @@ impl LogWriter {
         self.zeroed = if is_filled { self.capacity } else { self.position.offset };
         self.promised = self.durable;
         self.rolls += 1;
+        self.is_of_reserve = is_of_reserve;
+        if is_of_reserve {
+            tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
+        }
         tracing::debug!(segment = %header.first_sequence, "rolled");
         Ok(())
     }
 
     /// Room made now, because no spare is ready: it is reserved and not filled, for a commit waits for it.
-    fn take_room(&self, length: u64) -> Result<Room, WriteError> {
+    fn take_room(&self, length: u64) -> Result<Room> {
         let filling = if self.options.filling == Filling::None { Filling::None } else { Filling::Reserved };
         let name = format!("{}-next", segment::file_name(self.position.next));
         let mut room = Room::take(self.files.disk.as_ref(), &self.files.directory, &name, length, filling);
-        if let Err(error) = &room
-            && error.kind() == ErrorKind::StorageFull
-        {
-            // What is kept ready for later is worth less than this commit.
-            if self.spare.give_up(self.files.disk.as_ref()) {
-                room = Room::take(self.files.disk.as_ref(), &self.files.directory, &name, length, filling);
-            }
+        // What is kept ready for later is worth less than this commit.
+        if is_full(&room) && self.spare.give_up(self.files.disk.as_ref()) {
+            room = Room::take(self.files.disk.as_ref(), &self.files.directory, &name, length, filling);
         }
-        room.map_err(WriteError::Clean)
+        room
     }
 
     /// Makes all that was written durable.
@@ -414,6 +453,10 @@ impl SyncTicket {
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| LogFiles::failed_write(self.segment, "sync", source))
     }
+}
+
+fn is_full<T>(result: &Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::StorageFull)
 }
 
 /// Where frames start in a segment.

@@ -141,6 +141,10 @@ impl Draft {
             let events = new_events(&self.after, &metadata)?;
             commit = commit.append(&stream, ExpectedVersion::Exact(version), events);
         }
+        if self.base.started().is_some() {
+            // What goes on with a payment that is on record brings it to its end; on a full disk only new ones are refused.
+            commit = commit.may_use_reserve();
+        }
         Ok(match durability {
             Some(durability) => commit.durability(durability),
             None => commit,

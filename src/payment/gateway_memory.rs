@@ -9,7 +9,7 @@ use super::gateway_ledger::{Call, Entry, GatewayProfile, Ledger};
 use crate::money::Money;
 use crate::sync::Mutex;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     ledger: Ledger,
     entries: Vec<Entry>,
@@ -40,6 +40,14 @@ impl MemoryGateway {
     pub fn journal(&self) -> Journal {
         let entries = self.state.lock().entries.clone();
         Journal::of(&Scan { entries, ..Scan::default() })
+    }
+
+    /// Another gateway that has seen the same so far, and goes its own way from here: for simulations that look at what
+    /// would follow from one moment.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let state = self.state.lock().clone();
+        Self { profile: self.profile, state: Arc::new(Mutex::new(state)) }
     }
 
     fn call(&self, call: &Call<'_>) -> GatewayAnswer {

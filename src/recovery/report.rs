@@ -39,6 +39,12 @@ pub struct RecoveryReport {
     pub cut: Option<CutReport>,
     /// Temporary files that were removed.
     pub temporary_files_removed: u64,
+    /// Whether the reserve for a full disk was missing in a store that had been there: spent, given up, or never made.
+    pub reserve_was_missing: bool,
+    /// Whether this open gave the reserve up, to have room for what it had to write.
+    pub reserve_was_given_up: bool,
+    /// What the reserve has now; zero where there is none.
+    pub reserve_bytes: u64,
     /// Each phase, in order.
     pub phases: Vec<PhaseReport>,
 }

@@ -13,7 +13,6 @@ use crate::log::cursor;
 use crate::log::files::{self, LogFiles, Segment};
 use crate::log::scan::{Ahead, Position, Scanner, Step, Stop};
 use crate::log::window::{Source, Window};
-use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Timestamp};
 
 /// A place in the log to walk from.
@@ -230,7 +229,7 @@ fn scan(
 fn check_join(segment: &Segment, end: Position, stop: Stop, following: &SegmentHeader) -> Result<()> {
     let is_joined =
         end.next == following.first_sequence && end.chain == following.chain && segment.first == following.previous;
-    if is_joined || sabotage::has(Defect::IgnoreJoinOfSegments) {
+    if is_joined {
         return Ok(());
     }
     let expected =

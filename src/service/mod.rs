@@ -24,6 +24,7 @@ mod gate;
 mod payments;
 mod point;
 mod recovery;
+mod repair;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use gate::Gate;
 pub use payments::{PAYMENTS_SERVICE, PaymentService};
 pub use point::RecoveryPoint;
 pub use recovery::RecoveryService;
+pub use repair::{RepairReport, WalletLoss, repair_plan, repair_plan_in};
 pub use report::{
     Finding, FindingKind, Phase, PhaseReport, SagaDecision, SagaReport, ServiceReport, Strategy, Trigger, WalletsReport,
 };

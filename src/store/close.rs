@@ -71,12 +71,13 @@ impl Shared {
         self.view.write().freeze(end);
         drop(writer);
         *self.keeping.lock() = true;
-        self.ingest_all();
+        // Its room is of use to the index.
+        self.spare.give_up(self.files.disk.as_ref());
+        self.ingest_at_close();
         self.cover_close_mark(end);
         if let Err(error) = self.index.close() {
             tracing::warn!(%error, "the index could not be closed");
         }
-        self.spare.give_up(self.files.disk.as_ref());
         let path = self.root.join(CONTROL);
         let io = |source| Error::from_failed_write("write control", source);
         let file = self.files.disk.open(&path, OpenMode::ReadWrite).map_err(io)?;
@@ -85,6 +86,17 @@ impl Shared {
         let bytes = control::encode_clean(self.store_id, &clean);
         disk::write_all_at(file.as_ref(), &[&bytes], control::CLEAN_OFFSET).map_err(io)?;
         file.sync_data().map_err(io)
+    }
+
+    /// Brings the index up to date; on a full disk with the reserve's room, which the next open takes again.
+    fn ingest_at_close(&self) {
+        match self.ingest_waiting() {
+            Err(error) if error.kind() == ErrorKind::StorageFull && self.reserve.give_up(self.files.disk.as_ref()) => {
+                self.ingest_all();
+            }
+            Err(error) => tracing::warn!(%error, "the index could not be brought up to date"),
+            Ok(()) => {}
+        }
     }
 
     /// Where the index has all events and misses but the mark, it is told of that, so that the next open reads nothing.

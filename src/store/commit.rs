@@ -31,6 +31,7 @@ pub struct Commit {
     pub(crate) appends: Vec<StreamAppend>,
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) durability: Option<Durability>,
+    pub(crate) may_use_reserve: bool,
 }
 
 impl Commit {
@@ -68,6 +69,17 @@ impl Commit {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+
+    /// Lets the commit use the room that is kept for a full disk. For what ends something that is under way (a release, a
+    /// compensation, an outcome), and nothing that begins anything: on a full disk the others are refused with `StorageFull`,
+    /// and what may use the reserve is written until that is spent. [`Store::commit`](crate::Store::commit) sees to it that no
+    /// other commit in its group is in the way; of one that was [submitted](crate::Store::submit), the ticket may answer
+    /// `StorageFull` because of one before it, and it is to be submitted again.
+    #[must_use]
+    pub fn may_use_reserve(mut self) -> Self {
+        self.may_use_reserve = true;
         self
     }
 

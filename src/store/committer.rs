@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::commit::Commit;
-use super::options::Durability;
+use super::options::{Durability, Options};
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::Draft;
@@ -15,7 +13,7 @@ use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::Pending;
 use crate::sabotage::{self, Defect};
-use crate::types::{EventId, ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
+use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// A commit that is encoded and not yet checked against the streams.
 struct Prepared {
@@ -25,6 +23,25 @@ struct Prepared {
     expected: Vec<ExpectedVersion>,
     key: Option<(String, [u8; 32])>,
     wants_sync: bool,
+    may_use_reserve: bool,
+}
+
+/// As long as this lives, nothing joins a group that may not use the reserve.
+struct Ahead<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Ahead<'a> {
+    fn enter(shared: &'a Shared) -> Self {
+        shared.commits.lock().ahead += 1;
+        Self { shared }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        self.shared.commits.lock().ahead -= 1;
+    }
 }
 
 /// What the index knows of a commit's streams and key; looked up without a lock, and old when the epoch has changed.
@@ -59,8 +76,27 @@ enum Checked {
 impl Shared {
     /// Commits, and waits until it is acknowledged.
     pub(crate) fn commit(&self, commit: Commit) -> Result<Receipt> {
+        if commit.may_use_reserve {
+            return self.commit_ahead(&commit);
+        }
         let submitted = self.submit(commit)?;
         self.receipt(submitted)
+    }
+
+    /// Commits what may use the reserve. On a full disk a commit fails with those before it in its group, and one of them may
+    /// be one that may not; so it is tried again while no other joins. The group that is forming by then may still hold
+    /// some; the one after it does not.
+    fn commit_ahead(&self, commit: &Commit) -> Result<Receipt> {
+        let attempt = || self.submit(commit.clone()).and_then(|submitted| self.receipt(submitted));
+        let is_full =
+            |outcome: &Result<Receipt>| matches!(outcome, Err(error) if error.kind() == ErrorKind::StorageFull);
+        let outcome = attempt();
+        if !is_full(&outcome) {
+            return outcome;
+        }
+        let _ahead = Ahead::enter(self);
+        let outcome = attempt();
+        if is_full(&outcome) { attempt() } else { outcome }
     }
 
     /// Waits until a submitted commit is acknowledged.
@@ -80,7 +116,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit)?);
+        let mut prepared = Some(prepare(commit, &self.options)?);
         loop {
             let Some(ready) = prepared.as_ref() else { unreachable!("a prepared commit is kept until it joins") };
             let cold = self.look_up(ready)?;
@@ -167,6 +203,12 @@ impl Shared {
             Err(Refusal::Unresolved(group)) => return Ok(Checked::WaitFor(group)),
             Err(Refusal::Conflict(conflict)) => return Err(Error::conflict(conflict)),
         };
+        if state.ahead > 0 && !prepared.may_use_reserve {
+            return Err(Error::new(
+                ErrorKind::StorageFull,
+                "the disk is full, and what must still be written goes first",
+            ));
+        }
         if !state.queue.has_room(prepared.draft.bytes_max()) {
             return Ok(Checked::WaitUntilTaken(Arc::clone(state.queue.forming())));
         }
@@ -225,7 +267,7 @@ fn key_conflict(key: &str) -> Error {
 }
 
 /// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit) -> Result<Prepared> {
+fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     let count = commit.events();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
@@ -246,7 +288,7 @@ fn prepare(commit: Commit) -> Result<Prepared> {
             prepared_streams.len() - 1
         });
         for event in &append.events {
-            let id = event.id.unwrap_or_else(|| EventId::from_uuid(Uuid::now_v7()));
+            let id = event.id.unwrap_or_else(|| options.event_id());
             draft
                 .push(&append.stream, id, event)
                 .map_err(|error| error.context(format!("stream {}", append.stream)))?;
@@ -259,7 +301,8 @@ fn prepare(commit: Commit) -> Result<Prepared> {
         expected.push(append.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
-    Ok(Prepared { draft, streams: prepared_streams, parts, expected, key, wants_sync })
+    let may_use_reserve = commit.may_use_reserve;
+    Ok(Prepared { draft, streams: prepared_streams, parts, expected, key, wants_sync, may_use_reserve })
 }
 
 enum Refusal {
@@ -321,7 +364,13 @@ fn join(
     let bytes = prepared.draft.bytes_max();
     let key = prepared.key.clone();
     let commit = InFlight {
-        pending: Pending { draft: prepared.draft, first_sequence: first, versions, place: None },
+        pending: Pending {
+            draft: prepared.draft,
+            first_sequence: first,
+            versions,
+            may_use_reserve: prepared.may_use_reserve,
+            place: None,
+        },
         streams: prepared.streams,
         parts: prepared.parts,
         key: prepared.key,

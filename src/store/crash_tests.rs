@@ -1,7 +1,8 @@
 //! The store on a disk that crashes: what was acknowledged is there afterwards, whole, in order, and nothing else is.
 //!
 //! Method: a small workload runs once on the simulated disk, and an image of what a power cut could leave is taken before
-//! every operation. Each image is opened as a store and held against the oracle.
+//! every operation. Each image is opened as a store and held against the oracle. A few seeds only: the volume is in `trials`,
+//! classes T1, T2, T7 and T8. What those found stands below as tests of its own.
 
 use std::path::PathBuf;
 
@@ -140,60 +141,49 @@ fn images(seed: u64, durability: Durability, powersafe: bool, align: Align) -> V
 #[test]
 fn no_acknowledged_event_is_lost_whenever_the_power_is_cut() {
     let mut count = 0;
-    for seed in 0..12 {
-        for align in [Align::Packed, Align::Sector] {
-            for image in images(seed, Durability::Sync, true, align) {
-                let label = format!("seed {seed}, {align:?}, operation {}", image.operation);
-                let environment = environment(&image.disk, &image.index);
-                check(&environment, options(Durability::Sync).align(align), &image.known, &label);
-                count += 1;
-            }
+    for (seed, align) in [(0, Align::Packed), (1, Align::Sector)] {
+        for image in images(seed, Durability::Sync, true, align) {
+            let label = format!("seed {seed}, {align:?}, operation {}", image.operation);
+            let environment = environment(&image.disk, &image.index);
+            check(&environment, options(Durability::Sync).align(align), &image.known, &label);
+            count += 1;
         }
     }
-    assert!(count > 5_000, "{count} images");
+    assert!(count > 500, "{count} images");
 }
 
 #[test]
 fn with_sectors_of_their_own_nothing_is_lost_on_a_medium_that_tears_whole_sectors() {
-    for seed in 100..106 {
-        for image in images(seed, Durability::Sync, false, Align::Sector) {
-            let label = format!("seed {seed}, operation {}", image.operation);
-            let environment = environment(&image.disk, &image.index);
-            check(&environment, options(Durability::Sync).align(Align::Sector), &image.known, &label);
-        }
+    for image in images(100, Durability::Sync, false, Align::Sector) {
+        let label = format!("operation {}", image.operation);
+        let environment = environment(&image.disk, &image.index);
+        check(&environment, options(Durability::Sync).align(Align::Sector), &image.known, &label);
     }
 }
 
 #[test]
 fn a_recovery_that_is_cut_short_can_start_again() {
     let mut count = 0;
-    for seed in 0..4 {
-        for image in images(seed, Durability::Sync, true, Align::Packed).into_iter().step_by(7) {
-            let nested = Arc::new(Mutex::new(Vec::new()));
-            let observer = {
-                let (nested, index, mut random) =
-                    (Arc::clone(&nested), image.index.clone(), Random::new(seed + image.operation));
-                move |operation: &crate::disk::sim::OperationInfo, disk: &SimulatedDisk| {
-                    let seed = random.next_u64();
-                    nested.lock().push((
-                        disk.crash(seed, CrashOptions::default()),
-                        index.crash(seed),
-                        operation.number,
-                    ));
-                }
-            };
-            image.disk.set_observer(Box::new(observer));
-            let outer = environment(&image.disk, &image.index);
-            drop(check(&outer, options(Durability::Sync), &image.known, "outer"));
-            image.disk.clear_observer();
-            for (disk, index, operation) in std::mem::take(&mut *nested.lock()) {
-                let label = format!("seed {seed}, operation {} and {operation} of its recovery", image.operation);
-                check(&environment(&disk, &index), options(Durability::Sync), &image.known, &label);
-                count += 1;
+    for image in images(0, Durability::Sync, true, Align::Packed).into_iter().step_by(31) {
+        let nested = Arc::new(Mutex::new(Vec::new()));
+        let observer = {
+            let (nested, index, mut random) = (Arc::clone(&nested), image.index.clone(), Random::new(image.operation));
+            move |operation: &crate::disk::sim::OperationInfo, disk: &SimulatedDisk| {
+                let seed = random.next_u64();
+                nested.lock().push((disk.crash(seed, CrashOptions::default()), index.crash(seed), operation.number));
             }
+        };
+        image.disk.set_observer(Box::new(observer));
+        let outer = environment(&image.disk, &image.index);
+        drop(check(&outer, options(Durability::Sync), &image.known, "outer"));
+        image.disk.clear_observer();
+        for (disk, index, operation) in std::mem::take(&mut *nested.lock()) {
+            let label = format!("operation {} and {operation} of its recovery", image.operation);
+            check(&environment(&disk, &index), options(Durability::Sync), &image.known, &label);
+            count += 1;
         }
     }
-    assert!(count > 3_000, "{count} nested images");
+    assert!(count > 100, "{count} nested images");
 }
 
 #[test]
@@ -246,7 +236,7 @@ fn a_failed_call_is_never_followed_by_an_acknowledgement_that_is_lost() {
                     let fault = Fault::at(nth, Failure::Io).of(kind);
                     let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
                     disk.inject(if for_good { fault.for_good() } else { fault });
-                    let outcome = run(&store, &known, 0, 30, &mut Random::new(nth));
+                    let outcome = run(&store, &known, 0, 6, &mut Random::new(nth));
                     let Err(error) = outcome else { break };
                     assert!(
                         [ErrorKind::CommitUnknown, ErrorKind::Poisoned, ErrorKind::Io].contains(&error.kind()),
@@ -274,7 +264,7 @@ fn a_failed_call_is_never_followed_by_an_acknowledgement_that_is_lost() {
             }
         }
     }
-    assert!(failed > 400, "{failed} failures");
+    assert!(failed > 80, "{failed} failures");
 }
 
 /// What: a commit with the key of one that waits, and other content, is not told that the key was used when that one fails.
@@ -335,6 +325,40 @@ fn a_full_disk_that_stops_the_store_is_a_failure_of_the_storage() {
             assert_eq!(answer, if writes { Err(ErrorKind::Io) } else { Ok(()) }, "call {number}, {kind:?}");
         }
     }
+}
+
+/// What: a store whose first open was killed, or failed, between making the folder and syncing that folder's parent lost everything
+/// with the next power cut, acknowledged events among it.
+/// Why: the parent was synced by the open that made the folder, and by no later one.
+/// How found: T7, a failing sync of the parent, a new start, a commit and a power cut.
+#[test]
+fn the_name_of_a_stores_folder_is_durable_whoever_made_it() {
+    for fails in [OperationKind::SyncDirectory, OperationKind::Lock, OperationKind::Create, OperationKind::Rename] {
+        let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+        disk.inject(Fault::at(1, Failure::Io).of(fails));
+        Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap_err();
+        let disk = disk.kill();
+        let store = Store::open_in(&environment(&disk, &index), ROOT, options(Durability::Sync)).unwrap();
+        store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+        for seed in 0..12 {
+            let cut = disk.crash(seed, CrashOptions::default());
+            let again = Store::open_in(&environment(&cut, &index.kill()), ROOT, options(Durability::Sync)).unwrap();
+            assert_eq!(all_payloads(&again), ["one"], "{fails:?}, cut {seed}");
+        }
+    }
+}
+
+/// What: where a store was made by a path of one word, such as `till`, its folder's name was never made durable.
+/// Why: the parent of such a path is empty, and an empty path was passed over.
+/// How found: reading, after the trial of the test above.
+#[test]
+fn a_path_of_one_word_has_a_parent_too() {
+    let (disk, index) = (SimulatedDisk::default(), MemoryIndexProvider::default());
+    let store = Store::open_in(&environment(&disk, &index), "till", options(Durability::Sync)).unwrap();
+    store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+    let cut = disk.crash_choosing(|_| false);
+    let again = Store::open_in(&environment(&cut, &index.kill()), "till", options(Durability::Sync)).unwrap();
+    assert_eq!(all_payloads(&again), ["one"]);
 }
 
 /// A life in which one sync of a file fails and reports that one sync late; a restart without a reboot; then the power is cut. Each

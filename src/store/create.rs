@@ -119,10 +119,6 @@ pub(crate) fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn DiskLock>> {
             }
             _ => {}
         }
-        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_directory(parent)
-                .map_err(|source| Error::from_io(format!("sync the folder {}", parent.display()), source))?;
-        }
     }
     let path = root.join(LOCK);
     let holder = format!("process {}", std::process::id());
@@ -156,7 +152,20 @@ pub(crate) fn create(disk: &dyn Disk, root: &Path, options: &Options) -> Result<
     disk::write_all_at(file.as_ref(), &[&identity.encode()], 0).map_err(io)?;
     disk::settle(file.as_ref()).map_err(io)?;
     disk.sync_directory(root).map_err(io)?;
+    sync_parent(disk, root).map_err(io)?;
     disk.rename(&temporary, &root.join(IDENTITY)).map_err(io)?;
     disk.sync_directory(root).map_err(io)?;
     Ok(identity)
+}
+
+/// Makes the folder's own name durable before an identity makes it a store. Not only where this open made the folder: the one that
+/// did may have been killed before it came here.
+fn sync_parent(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    let Some(parent) = root.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    match disk.sync_directory(parent) {
+        // A parent that may not be read is somebody else's, who made the folder.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
 }

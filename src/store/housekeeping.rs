@@ -131,8 +131,10 @@ impl Shared {
         }
         let ingested = self.ingest_waiting();
         let sealed = self.seal_finished();
+        // Before the spare: what must be written goes before what may be.
+        let reserved = self.prepare_reserve();
         let prepared = self.prepare_spare();
-        ingested.and(sealed).and(prepared)
+        ingested.and(sealed).and(reserved).and(prepared)
     }
 
     /// Moves the frozen tails into the index. Nothing enters it after the store is poisoned.
@@ -180,6 +182,14 @@ impl Shared {
             self.files.sealed(first);
             tracing::debug!(segment = %first, "sealed");
         }
+    }
+
+    /// Makes the reserve again where it was spent and there is room.
+    fn prepare_reserve(&self) -> Result<()> {
+        if self.writer.is_none() || self.latch.is_tripped() {
+            return Ok(());
+        }
+        self.reserve.make(self.files.disk.as_ref(), &self.files.directory)
     }
 
     /// Takes room for the next segment once the active one is half full.

@@ -8,6 +8,7 @@ use crate::disk::EntryKind;
 use crate::error::{Error, Result};
 use crate::format::FORMAT_VERSION;
 use crate::format::frame::to_u64;
+use crate::log::reserve;
 use crate::recovery::RecoveryReport;
 use crate::recovery::examine::LOG;
 use crate::types::{Sequence, StoreId};
@@ -29,6 +30,8 @@ pub struct StoreInfo {
     pub segments: u64,
     /// What the log takes, room that is kept ready included.
     pub log_bytes: u64,
+    /// The room that is kept for a full disk: what [`Commit::may_use_reserve`](crate::Commit::may_use_reserve) may still use.
+    pub reserve_bytes: u64,
     /// What the index takes.
     pub index_bytes: u64,
     /// Streams.
@@ -62,6 +65,8 @@ impl Shared {
             durable_sequence: self.places.durable(),
             segments: to_u64(self.files.count()),
             log_bytes: entries.iter().filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.length).sum(),
+            reserve_bytes: reserve::length(self.environment.disk.as_ref(), &log)
+                .map_err(|source| Error::from_io("look at log/reserve", source))?,
             index_bytes: self.index.bytes()?,
             streams,
             tail_events: to_u64(tail_events),

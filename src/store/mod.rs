@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod backup;
 mod chores;
 mod close;
 mod commit;
@@ -17,17 +18,20 @@ mod open;
 mod options;
 mod read_only;
 mod reads;
+mod repair;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod view;
 
+pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
+pub use repair::{Loss, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange, repair_plan, repair_plan_in};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;

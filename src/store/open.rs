@@ -19,6 +19,7 @@ use crate::index::tail::Tail;
 use crate::index::{Index, IndexEvidence, Watermark};
 use crate::limits;
 use crate::log::files::{self, LogFiles};
+use crate::log::reserve::{self, Reserve};
 use crate::log::roll::{Filling, Room, Spare, TEMPORARY};
 use crate::log::scan::Position;
 use crate::log::writer::{self, LogEnd, LogWriter, WriterOptions};
@@ -273,13 +274,20 @@ impl Opening<'_> {
         temporary: &[String],
     ) -> Result<()> {
         let (disk, first) = (Arc::clone(&self.disk), walked.segment);
+        if let Decision::Refuse { expected, found } = decision {
+            return Err(files::corrupt(first, walked.position.offset, walked.position.next, expected, found));
+        }
+        // Before anything is written: they are in the way on a full disk.
+        self.report.temporary_files_removed = execute::remove_temporary(disk.as_ref(), &self.directory, temporary)?;
         match decision {
-            Decision::Clean => {}
-            Decision::Refuse { expected, found } => {
-                return Err(files::corrupt(first, walked.position.offset, walked.position.next, expected, found));
-            }
+            Decision::Clean | Decision::Refuse { .. } => {}
             Decision::Cut { from, to } => {
-                let quarantine = execute::quarantine(disk.as_ref(), self.root, last.file.as_ref(), first, from, to)?;
+                let keep = || execute::quarantine(disk.as_ref(), self.root, last.file.as_ref(), first, from, to);
+                let mut kept = keep();
+                if is_full(&kept) && self.give_up_reserve()? {
+                    kept = keep();
+                }
+                let quarantine = kept?;
                 execute::zero(last.file.as_ref(), first, from, to)?;
                 tracing::warn!(segment = %first, offset = from, bytes = to - from, %quarantine, "cut an unfinished write off the log");
                 self.report.cut = Some(CutReport {
@@ -292,7 +300,6 @@ impl Opening<'_> {
                 });
             }
         }
-        self.report.temporary_files_removed = execute::remove_temporary(disk.as_ref(), &self.directory, temporary)?;
         if let Some(from) = walked.unsettled.start() {
             let end = walked.position.offset;
             self.report.rewritten_bytes = match self.options.align {
@@ -314,6 +321,26 @@ impl Opening<'_> {
         self.widen_cut_bound(files, last, walked)?;
         self.timer.end("make durable");
         Ok(())
+    }
+
+    /// What this open has to write goes before what may have to be written later.
+    fn give_up_reserve(&mut self) -> Result<bool> {
+        let removed = reserve::remove(self.disk.as_ref(), &self.directory)
+            .map_err(|source| Error::from_io("give up log/reserve", source))?;
+        self.report.reserve_was_given_up |= removed;
+        Ok(removed)
+    }
+
+    /// Finds the reserve, or makes it; that there is no room for it is no reason to refuse service.
+    fn find_reserve(&mut self) -> Arc<Reserve> {
+        let disk = self.disk.as_ref();
+        let reserve = Reserve::find(disk, &self.directory, self.options.reserve());
+        self.report.reserve_was_missing = !self.report.was_created && reserve.is_missing();
+        if let Err(error) = reserve.make(disk, &self.directory) {
+            tracing::warn!(%error, "there is no reserve for a full disk");
+        }
+        self.report.reserve_bytes = if reserve.is_missing() { 0 } else { reserve.bytes() };
+        Arc::new(reserve)
     }
 
     /// A segment says how much of its end may be unsynced. Where this writer leaves more than the last one did, it goes on in a
@@ -345,8 +372,14 @@ impl Opening<'_> {
         let mut reason = standing.rebuild;
         let mut index = None;
         if reason.is_none() {
-            match provider.open(&directory, self.store_id) {
+            let mut opened = provider.open(&directory, self.store_id);
+            if is_full(&opened) && self.give_up_reserve()? {
+                opened = provider.open(&directory, self.store_id);
+            }
+            match opened {
                 Ok(opened) => index = Some(opened),
+                // That there is no room says nothing against the index: what it holds beside the log is not thrown away.
+                Err(error) if error.kind() == ErrorKind::StorageFull => return Err(error),
                 Err(error) => reason = Some(error.to_string()),
             }
         }
@@ -394,7 +427,14 @@ impl Opening<'_> {
         let spare = Arc::new(Spare::default());
         let LastSegment { header, file, length } = log.last;
         let end = LogEnd { file, header, length, position: log.position, promised: log.promised };
-        let writer = LogWriter::resume(Arc::clone(&log.files), Arc::clone(&spare), self.writer_options(), end);
+        let reserve = self.find_reserve();
+        let writer = LogWriter::resume(
+            Arc::clone(&log.files),
+            Arc::clone(&spare),
+            Arc::clone(&reserve),
+            self.writer_options(),
+            end,
+        );
         self.timer.end("start");
         let mut report = std::mem::take(&mut self.report);
         report.phases = self.timer.take();
@@ -417,6 +457,7 @@ impl Opening<'_> {
             places: Visible::new(last_sequence, last_sequence, log.position.timestamp),
             word: Some(word),
             spare,
+            reserve,
             chores: Chores::default(),
             keeping: Default::default(),
             ingestion: Default::default(),
@@ -441,6 +482,10 @@ impl Opening<'_> {
         }
         file.share_word(control::DURABLE_OFFSET).map_err(io)
     }
+}
+
+fn is_full<T>(result: &Result<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == ErrorKind::StorageFull)
 }
 
 /// Where the walk starts: where the index ends, or at the beginning.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::types::StoreId;
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::{EventId, StoreId};
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +52,15 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) preallocation: Preallocation,
     pub(crate) align: Align,
+    /// `None`: as the segments' size asks for.
+    pub(crate) reserve_bytes: Option<u64>,
     pub(crate) tail_events_max: usize,
     pub(crate) idle_mark_after: Duration,
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store_id: Option<StoreId>,
+    /// The next id of an event that is given none; `None`: they are drawn.
+    pub(crate) event_ids: Option<Arc<AtomicU64>>,
 }
 
 impl Default for Options {
@@ -63,11 +70,13 @@ impl Default for Options {
             segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
             preallocation: Preallocation::ZeroFill,
             align: Align::Packed,
+            reserve_bytes: None,
             tail_events_max: limits::TAIL_EVENTS_MAX,
             idle_mark_after: Duration::from_millis(50),
             background: true,
             clock: Arc::new(SystemClock),
             store_id: None,
+            event_ids: None,
         }
     }
 }
@@ -108,6 +117,25 @@ impl Options {
         self
     }
 
+    /// How much room is kept for what must still be written when the disk is full, see
+    /// [`Commit::may_use_reserve`](crate::Commit::may_use_reserve). Default 1 MiB, or a segment's size where that is smaller;
+    /// from 256 KiB to 2 GiB, or 0 for none. With [`Preallocation::Grow`] there is none.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = Some(bytes);
+        self
+    }
+
+    /// The reserve that is kept, bytes; zero for none.
+    pub(crate) fn reserve(&self) -> u64 {
+        if self.preallocation == Preallocation::Grow {
+            // A file that grows meets a full disk inside a write, where no room can be handed to it.
+            return 0;
+        }
+        self.reserve_bytes
+            .unwrap_or_else(|| self.segment_bytes.clamp(limits::RESERVE_BYTES_MIN, limits::RESERVE_BYTES_DEFAULT))
+    }
+
     /// Events in memory before they are moved into the index though their segment is not finished. Default 1,000,000.
     #[must_use]
     pub fn tail_events_max(mut self, events: usize) -> Self {
@@ -145,6 +173,23 @@ impl Options {
         self
     }
 
+    /// The ids of events that are given none, instead of drawn ones: numbers from here on, so that a simulation's bytes are
+    /// the same each time.
+    #[cfg(any(test, feature = "simulation"))]
+    #[must_use]
+    pub fn event_ids_from(mut self, first: u64) -> Self {
+        self.event_ids = Some(Arc::new(AtomicU64::new(first)));
+        self
+    }
+
+    /// An id for an event that was given none.
+    pub(crate) fn event_id(&self) -> EventId {
+        match &self.event_ids {
+            None => EventId::from_uuid(Uuid::now_v7()),
+            Some(next) => EventId::from_uuid(Uuid::from_u64_pair(0, next.fetch_add(1, Ordering::Relaxed))),
+        }
+    }
+
     /// Checks every option.
     ///
     /// # Errors
@@ -157,6 +202,14 @@ impl Options {
                 self.segment_bytes,
                 limits::SEGMENT_BYTES_MIN,
                 limits::SEGMENT_BYTES_MAX
+            ));
+        }
+        let reserve = self.reserve_bytes.unwrap_or(0);
+        if reserve > 0 && !(limits::RESERVE_BYTES_MIN..=limits::RESERVE_BYTES_MAX).contains(&reserve) {
+            return invalid(format!(
+                "reserve_bytes is {reserve}, must be 0 or from {} to {}",
+                limits::RESERVE_BYTES_MIN,
+                limits::RESERVE_BYTES_MAX
             ));
         }
         if self.tail_events_max == 0 {

@@ -19,6 +19,7 @@ use crate::index::tail::Tail;
 use crate::index::{Index, IndexProvider, MemoryIndexProvider};
 use crate::limits;
 use crate::log::files::{self, LogFiles};
+use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::recovery::RecoveryReport;
 use crate::recovery::examine::{self, INDEX, LOG};
@@ -90,6 +91,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         places: Visible::new(sequence, sequence, walked.position.timestamp),
         word: None,
         spare: Arc::new(Spare::default()),
+        reserve: Arc::new(Reserve::default()),
         chores: Chores::default(),
         keeping: Default::default(),
         ingestion: Default::default(),

@@ -15,6 +15,7 @@ use crate::index::Index;
 use crate::index::checkpoints::Checkpoints;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
+use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::log::writer::{LogWriter, Pending};
 use crate::recovery::RecoveryReport;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) places: Visible,
     pub(crate) word: Option<Box<dyn SharedWord>>,
     pub(crate) spare: Arc<Spare>,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) chores: Chores,
     /// Held while house is kept: two who prepare a segment would take each other's file. Whether that is over, because the
     /// log is closed and the folder may soon be another's.
@@ -74,12 +76,15 @@ pub(crate) struct CommitState {
     pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
     /// Idempotency keys of such commits.
     pub(crate) keys: HashMap<String, Arc<Group>>,
+    /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
+    pub(crate) ahead: u64,
     pub(crate) is_closed: bool,
 }
 
 impl CommitState {
     pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
-        Self { queue: Queue::new(bytes_max), next, reserved: HashMap::new(), keys: HashMap::new(), is_closed: false }
+        let (reserved, keys) = (HashMap::new(), HashMap::new());
+        Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
     }
 }
 

@@ -7,8 +7,17 @@ use crate::clock::ManualClock;
 use crate::types::{CodecId, EventType, Version};
 
 #[cfg(feature = "simulation")]
+#[path = "backup_tests.rs"]
+mod backups;
+#[cfg(feature = "simulation")]
 #[path = "crash_tests.rs"]
 mod crash;
+#[cfg(feature = "simulation")]
+#[path = "repair_tests.rs"]
+mod repairs;
+#[cfg(feature = "simulation")]
+#[path = "reserve_tests.rs"]
+mod reserve;
 
 fn event(text: &str) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), CodecId::RAW, text.as_bytes().to_vec())

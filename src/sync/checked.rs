@@ -170,6 +170,10 @@ pub(crate) struct Futex {
 
 #[cfg(all(target_os = "linux", bitacora_shuttle))]
 impl Futex {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
     pub(crate) fn wait(&self, word: &AtomicU32, value: u32) {
         let mut gate = self.gate.lock();
         if word.load(Ordering::SeqCst) == value {

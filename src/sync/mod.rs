@@ -58,7 +58,7 @@ impl WaitWord {
             #[cfg(all(target_os = "linux", not(bitacora_loom)))]
             waiters: AtomicU32::new(0),
             #[cfg(all(target_os = "linux", not(bitacora_loom)))]
-            futex: Futex::default(),
+            futex: Futex::new(),
             #[cfg(any(not(target_os = "linux"), bitacora_loom))]
             gate: Mutex::new(()),
             #[cfg(any(not(target_os = "linux"), bitacora_loom))]
@@ -87,6 +87,10 @@ struct Futex;
 
 #[cfg(all(target_os = "linux", not(bitacora_loom), not(bitacora_shuttle)))]
 impl Futex {
+    fn new() -> Self {
+        Self
+    }
+
     /// Sleeps if the word is `value`, until it is woken. Every failure means "look again": the word has changed, or a signal
     /// came.
     fn wait(&self, word: &AtomicU32, value: u32) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bitacora::disk::sim::{Fault, OperationInfo, Random};
 use bitacora::{Align, Checkpoint, Durability, Error, ErrorKind, Preallocation, Result, Sequence, Store};
 
+use crate::oracle;
 use crate::workload::{Book, Known, STREAMS, Shape, Sizes, World, key, snapshot_of, stream};
 
 /// One thing that a life does with an open store.
@@ -137,6 +138,22 @@ pub struct Told {
     pub poisoned: u64,
     /// Commits of which nothing was written, and which may be tried again.
     pub refused: u64,
+}
+
+/// Opens what a process left on a machine that runs on. One in two goes on with a commit, whose sync would hide that something
+/// before it was not synced. Returns what it has served then.
+///
+/// # Panics
+/// Where the store is at fault.
+pub fn go_on(world: &World, shape: &Shape, book: &Book, known: Known, label: &dyn Fn() -> String) -> (Store, Known) {
+    let (store, commits) = oracle::check(world, shape, book, known, label);
+    let mut served = Known { acknowledged: commits, submitted: commits };
+    if commits < book.commits() && world.disk.operations().is_multiple_of(2) {
+        let commit = book.commit(commits).durability(Durability::Sync);
+        store.commit(commit).unwrap_or_else(|error| panic!("{}: {error}", label()));
+        served = Known { acknowledged: commits + 1, submitted: commits + 1 };
+    }
+    (store, served)
 }
 
 /// Somebody who uses a store and hears of its failures.

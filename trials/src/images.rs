@@ -28,17 +28,30 @@ pub struct Run {
     pub images: Vec<Image>,
 }
 
-/// Watches a world and takes `each` images before every operation that may change the disk, fewer where fewer differ.
-pub fn watch(world: &World, book: &Arc<Book>, shape: Shape, seed: u64, each: usize) -> Arc<Mutex<Vec<Image>>> {
+/// How a life is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// So many images are taken before every operation that may change the disk, fewer where fewer differ.
+    pub each: usize,
+    /// Whether one in four images is what a kill leaves, on a machine that runs on.
+    pub kills: bool,
+}
+
+/// Watches a world.
+pub fn watch(world: &World, book: &Arc<Book>, shape: Shape, seed: u64, watch: Watch) -> Arc<Mutex<Vec<Image>>> {
     let images = Arc::new(Mutex::new(Vec::new()));
     let (index, book, kept) = (world.index.clone(), Arc::clone(book), Arc::clone(&images));
     let mut random = Random::new(seed);
     world.disk.set_observer(Box::new(move |operation: &OperationInfo, disk: &SimulatedDisk| {
         // Where nothing is unsynced a power cut has one outcome.
-        let count = if disk.unsynced() == 0 { 1 } else { each };
+        let count = if disk.unsynced() == 0 { 1 } else { watch.each };
         for _ in 0..count {
             let seed = random.next_u64();
-            let world = World { disk: disk.crash(seed, shape.crash), index: index.crash(seed) };
+            let world = if watch.kills && seed.is_multiple_of(4) {
+                World { disk: disk.kill(), index: index.kill() }
+            } else {
+                World { disk: disk.crash(seed, shape.crash), index: index.crash(seed) }
+            };
             let image = Image { world, known: book.known(), operation: operation.number };
             kept.lock().expect("no panic under this lock").push(image);
         }
@@ -59,9 +72,18 @@ pub fn take(world: &World, images: &Arc<Mutex<Vec<Image>>>) -> Vec<Image> {
 /// Where the store fails without a fault.
 #[must_use]
 pub fn run(seed: u64, shape: Shape, commits: usize, each: usize) -> Run {
+    run_watched(seed, shape, commits, Watch { each, kills: false })
+}
+
+/// As [`run`], watched in another way.
+///
+/// # Panics
+/// Where the store fails without a fault.
+#[must_use]
+pub fn run_watched(seed: u64, shape: Shape, commits: usize, how: Watch) -> Run {
     let world = World::new(&shape);
     let book = Arc::new(Book::new(seed, commits, Sizes::default()));
-    let images = watch(&world, &book, shape, seed, each);
+    let images = watch(&world, &book, shape, seed, how);
     let mut random = Random::new(seed);
     let mut life = Life::start(&world, shape, &book).expect("a new store");
     for step in script(&mut random, commits) {

@@ -12,7 +12,9 @@ pub mod class;
 pub mod classes;
 #[cfg(bitacora_shuttle)]
 pub mod crowd;
+pub mod damage;
 pub mod images;
+pub mod money;
 pub mod oracle;
 pub mod runner;
 pub mod soak;

@@ -21,6 +21,16 @@ pub fn check(world: &World, shape: &Shape, book: &Book, known: Known, label: &dy
     (store, commits)
 }
 
+/// As [`check`], without the index: for classes that change nothing of it, and try very many stores.
+///
+/// # Panics
+/// Where the store is at fault.
+pub fn check_log(world: &World, shape: &Shape, book: &Book, known: Known, label: &dyn Fn() -> String) -> Store {
+    let store = world.open(shape).unwrap_or_else(|error| panic!("{}: {error}", label()));
+    check_events(&store, book, known, label);
+    store
+}
+
 /// The events: all acknowledged, nothing else than submitted, whole commits, equal bytes.
 ///
 /// # Panics

@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Streams(StreamsArgs),
     Info(StoreArgs),
     Verify(VerifyArgs),
+    Backup(BackupArgs),
+    Repair(RepairArgs),
     Wallet(WalletArgs),
     Payment(PaymentArgs),
     Recover(RecoverArgs),
@@ -123,6 +125,38 @@ pub(crate) struct StoreArgs {
 pub(crate) struct VerifyArgs {
     /// The store's folder.
     pub(crate) dir: PathBuf,
+}
+
+/// Copy the store into a new folder that is a store: checked, synced, read back and verified. Works while it is written to.
+///
+/// Beside a writer the copy ends with what is synced when the backup begins, without one with what the next open would
+/// keep. It is made in TO.partial-... and named TO when it is whole; an attempt that is interrupted leaves that folder,
+/// which can be deleted, and no TO. Not in it: the index, which the first open makes anew, and with it snapshots and
+/// consumers' checkpoints. Damage in the store is an error with its place (exit 4); TO must not exist (exit 1).
+///
+/// {"store_id","segments","seals","bytes","events","last_sequence","merkle_root","seal_digest"}: two backups with the
+/// same root hold the same events.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  bitacora backup till-data /mnt/usb/till-2026-03-01")]
+pub(crate) struct BackupArgs {
+    /// The store's folder.
+    pub(crate) dir: PathBuf,
+    /// The backup's folder, which must not exist; its parent must.
+    pub(crate) to: PathBuf,
+}
+
+/// Say what is damaged, what a repair would keep, and what it would lose: sequences, streams, money. Changes nothing.
+///
+/// Also for a store that does not open. Exit 0 if nothing is damaged, 1 if anything is. Only the plan is made; nothing
+/// carries it out yet, so --dry-run must be given.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  bitacora repair till-data --dry-run --json")]
+pub(crate) struct RepairArgs {
+    /// The store's folder.
+    pub(crate) dir: PathBuf,
+    /// Only say what would be done.
+    #[arg(long, required = true)]
+    pub(crate) dry_run: bool,
 }
 
 /// Show a wallet, as it is or as it was.

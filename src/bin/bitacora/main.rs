@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Verb::Streams(args) => printing(json, |output| verbs::streams::run(args, output)),
         Verb::Info(args) => printing(json, |output| verbs::info::run(args, output)),
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
+        Verb::Backup(args) => printing(json, |output| verbs::backup::run(args, output)),
+        Verb::Repair(args) => printing(json, |output| verbs::repair::run(args, output)),
         Verb::Wallet(args) => printing(json, |output| verbs::wallet::run(args, output)),
         Verb::Payment(args) => printing(json, |output| verbs::payment::run(args, output)),
         Verb::Recover(args) => printing(json, |output| verbs::recover::run(args, output)),

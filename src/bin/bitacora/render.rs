@@ -148,6 +148,11 @@ pub(crate) fn time(timestamp: Timestamp) -> String {
     }
 }
 
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The name that a value without fields has in JSON, so that both forms of output say the same.
 pub(crate) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {

@@ -318,6 +318,11 @@ impl Disk for SimulatedDisk {
         self.shared.volume.lock().remove(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.begin_path(OperationKind::Remove, path)?;
+        self.shared.volume.lock().remove_directory(path)
+    }
+
     fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
         self.begin_path(OperationKind::List, directory)?;
         self.shared.volume.lock().list(directory)

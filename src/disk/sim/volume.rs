@@ -208,8 +208,11 @@ impl Volume {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = self.find_file(from)?;
+        let node = self.find(from)?;
         let (source, target) = (self.place(from)?, self.place(to)?);
+        if self.directory(node).is_ok() && self.node_at(&target).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         match self.node_at(&target) {
             Some(replaced) if replaced == node => return Ok(()),
             Some(replaced) => drop(self.file(replaced)?),
@@ -220,6 +223,15 @@ impl Volume {
 
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.find_file(path)?;
+        let place = self.place(path)?;
+        self.change(vec![(place, None)])
+    }
+
+    pub(super) fn remove_directory(&mut self, path: &Path) -> io::Result<()> {
+        let node = self.find(path)?;
+        if !self.directory(node)?.cache.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
         let place = self.place(path)?;
         self.change(vec![(place, None)])
     }

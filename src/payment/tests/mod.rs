@@ -3,6 +3,8 @@
 mod bench;
 mod crash;
 mod events;
+#[cfg(feature = "simulation")]
+mod full;
 mod gateways;
 mod orchestrator;
 mod table;

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
 use crate::log::files::LogFiles;
 use crate::recovery::examine::{self, INDEX, LOG};
-use crate::types::Sequence;
+use crate::types::{Sequence, StoreId};
 
 mod index;
 mod segments;
@@ -96,7 +96,7 @@ impl VerifyReport {
     }
 
     /// Takes an error of damage as a finding; others are given back.
-    fn take(&mut self, kind: FindingKind, error: Error) -> Result<()> {
+    pub(super) fn take(&mut self, kind: FindingKind, error: Error) -> Result<()> {
         let (kind, corruption) = match (error.kind(), error.corruption()) {
             (ErrorKind::Corrupt, Some(corruption)) => (kind, corruption.clone()),
             (ErrorKind::Io, _) => {
@@ -126,30 +126,40 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// As [`verify`].
 pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<VerifyReport> {
     let root = path.as_ref();
-    let disk = Arc::clone(&environment.disk);
     let mut report = VerifyReport::default();
-    let identity = match create::standing(disk.as_ref(), root) {
-        Ok(Standing::Store(identity)) => identity,
+    match create::standing(environment.disk.as_ref(), root) {
+        Ok(Standing::Store(identity)) => check_store(environment, root, identity.store_id, &mut report)?,
         Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
-        Err(error) => {
-            report.take(FindingKind::Header, error)?;
-            return Ok(report);
-        }
-    };
+        Err(error) => report.take(FindingKind::Header, error)?,
+    }
+    Ok(report)
+}
+
+/// Checks the log of this id, and the index.
+///
+/// # Errors
+/// `UnsupportedFormat`, `Io`.
+pub(super) fn check_store(
+    environment: &Environment,
+    root: &Path,
+    store_id: StoreId,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let disk = Arc::clone(&environment.disk);
     let has_writer =
         disk.is_locked(&root.join(create::LOCK)).map_err(|source| Error::from_io("look at LOCK", source))?;
-    let control = examine::read_control(disk.as_ref(), root, identity.store_id)?;
+    let control = examine::read_control(disk.as_ref(), root, store_id)?;
     // The index is opened before the log is read, so that all it covers is in the log that is read.
-    let index = environment.index.open_read_only(&root.join(INDEX), identity.store_id);
+    let index = environment.index.open_read_only(&root.join(INDEX), store_id);
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
-    let files = Arc::new(LogFiles::new(disk, root.join(LOG), identity.store_id, &inventory.segments));
+    let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
     report.segments = to_u64(files.count());
     let bound = if has_writer && control.shows_synced_only { control.durable } else { Sequence::MAX };
     if let Err(error) = check_count(&files) {
         report.take(FindingKind::Segments, error)?;
     }
     let mut walk = segments::LogCheck::new(bound);
-    walk.run(&files, &mut report)?;
+    walk.run(&files, report)?;
     let clean = control.clean_sequence();
     let covered = index.as_ref().ok().and_then(|index| index.watermark()).map_or(Sequence::ZERO, |mark| mark.sequence);
     let proven = clean.max(covered).max(if has_writer { Sequence::ZERO } else { walk.promised });
@@ -159,11 +169,11 @@ pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<Ve
         report.find(FindingKind::Missing, LOG, None, report.last_sequence.next(), detail);
     }
     match index {
-        Ok(index) => index::check(index.as_ref(), &walk, &mut report)?,
+        Ok(index) => index::check(index.as_ref(), &walk, report)?,
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string()),
     }
-    Ok(report)
+    Ok(())
 }
 
 fn check_count(files: &LogFiles) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::format::merkle::{self, MerkleTree};
 use crate::format::seal::{self, Anchor, Seal};
 use crate::format::segment::SegmentHeader;
 use crate::index::{KeyEntry, Place};
-use crate::log::files::{LogFiles, Segment, note_anchor};
+use crate::log::files::{self, LogFiles, Segment, note_anchor};
 use crate::log::scan::{Position, Scanner, Step, Stop};
 use crate::log::window::{Source, Window};
 use crate::recovery::walk::offset_u32;
@@ -191,6 +191,11 @@ impl LogCheck {
             seal::add_leaf(&mut check.tree, placed.sequence, frame.header.timestamp, placed.record.content);
             report.events += 1;
             report.last_sequence = placed.sequence;
+            if !placed.record.is_well_formed() {
+                let detail = "expected an event, found a record whose checksum fits and whose content does not";
+                let label = LogFiles::label(frame.segment());
+                report.find(FindingKind::Frame, label, Some(placed.offset), placed.sequence, detail);
+            }
             let place = Place {
                 sequence: placed.sequence,
                 segment: frame.segment(),
@@ -211,17 +216,8 @@ impl LogCheck {
             Some(known) => known,
             None => match StreamId::new(stream) {
                 Ok(name) => self.streams.entry(name).or_default(),
-                Err(error) => {
-                    let label = LogFiles::label(place.segment);
-                    report.find(
-                        FindingKind::Frame,
-                        label,
-                        Some(u64::from(place.record_offset)),
-                        place.sequence,
-                        error.to_string(),
-                    );
-                    return;
-                }
+                // Not well formed, which is found already.
+                Err(_) => return,
             },
         };
         // After damage, versions are missing, which is the same finding.
@@ -246,12 +242,16 @@ impl LogCheck {
     ) {
         let previous = std::mem::take(&mut self.seal);
         let name = crate::format::segment::seal_name(segment.first);
-        let is_there = files.disk.kind(&files.directory.join(&name)).is_ok_and(|kind| kind.is_some());
-        if !is_there {
-            return;
-        }
         let label = format!("log/{name}");
-        let Some((seal, digest)) = files.read_seal(segment.first) else {
+        let bytes = match files::read_whole(files.disk.as_ref(), &files.directory.join(&name)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) => {
+                report.find(FindingKind::Read, label, None, segment.first, format!("it cannot be read: {error}"));
+                return;
+            }
+        };
+        let Some((seal, digest)) = Seal::decode(&bytes, files.store_id, segment.first) else {
             report.find(FindingKind::Seal, label, None, segment.first, "expected a seal, found one whose digest fails");
             return;
         };

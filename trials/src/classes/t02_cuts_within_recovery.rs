@@ -1,7 +1,8 @@
 //! T2: a power cut before every operation of a recovery, of that one's recovery, and of the recovery after that.
 //!
 //! A piece is one workload. A sample of its images is opened, watched as the workload itself was; what the watch took is opened
-//! in the same way, to depth 3. Beside the cuts within a recovery there is one behind it: the store has served what it
+//! in the same way, to depth 3. One in four of the cuts, at any depth, is a kill: the next recovery then stands on what was
+//! never synced, and a power cut within it may take that away. Beside the cuts within a recovery there is one behind it: the store has served what it
 //! recovered, took one more commit, and lost power. All of that, and no more, is there the next time.
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use bitacora::disk::sim::Random;
 use bitacora::{Durability, Store};
 
 use crate::class::{Class, Extent, Tally, Threads};
-use crate::images::{self, Image};
+use crate::images::{self, Image, Watch};
 use crate::oracle;
 use crate::workload::{Book, Known, Shape, World};
 
@@ -25,6 +26,7 @@ pub const CLASS: Class = Class {
 };
 
 const COMMITS: usize = 10;
+const WATCH: Watch = Watch { each: 1, kills: true };
 const DEPTH_MAX: usize = 3;
 /// One in so many images of the workload is gone into.
 const SAMPLED: u64 = 4;
@@ -42,7 +44,7 @@ struct Nest<'a> {
 fn piece(seed: u64, tally: &mut Tally) {
     let mut random = Random::new(seed ^ 0x0002_0000);
     let shape = Shape::drawn(&mut random);
-    let run = images::run(seed, shape, COMMITS, 1);
+    let run = images::run_watched(seed, shape, COMMITS, WATCH);
     let mut nest = Nest { shape, book: &run.book, random, tally };
     for image in &run.images {
         if nest.random.below(SAMPLED) == 0 {
@@ -63,7 +65,7 @@ impl Nest<'_> {
             let (store, _) = oracle::check(world, &self.shape, self.book, known, &|| full(label));
             return world.abandon(store);
         }
-        let watch = images::watch(world, self.book, self.shape, self.random.next_u64(), 1);
+        let watch = images::watch(world, self.book, self.shape, self.random.next_u64(), WATCH);
         let store = world.open(&self.shape).unwrap_or_else(|error| panic!("{}: {error}", full(label)));
         let mut images = images::take(world, &watch);
         for image in &mut images {

@@ -2,14 +2,14 @@
 //!
 //! Six lives of four openings make more than two thousand calls to their disks. In each run one call fails, once or for good,
 //! with each error that it may have. Then one of three things happens: the life goes on, the power is cut, or the process is
-//! started again on the machine that runs on, and then the power is cut. What was acknowledged is there each time.
+//! started again on the machine that runs on, may go on with a commit, and then the power is cut. What was acknowledged is there each time.
 //!
 //! The first pieces are the openings of those lives, with every call. Those after them are openings of other lives, with two
 //! faults that are drawn.
 
 use bitacora::disk::sim::{Failure, Fault, OperationKind, Random};
 
-use crate::calls::{Caller, Course, SECTIONS, Section};
+use crate::calls::{Caller, Course, SECTIONS, Section, go_on};
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::oracle;
 use crate::workload::{Book, Known, Shape, World};
@@ -158,12 +158,12 @@ fn note_moment(caller: &Caller<'_>, book: &Book, moment: &mut Option<Moment>) {
     }
 }
 
-/// Opens what a process left on a machine that runs on. Returns what it serves, and what a power cut leaves then.
+/// Opens what a process left on a machine that runs on, and goes on. Returns what it has served, and what a power cut leaves then.
 fn restart(world: &World, shape: &Shape, book: &Book, known: Known, label: &dyn Fn() -> String) -> (Known, World) {
-    let (store, commits) = oracle::check(world, shape, book, known, &|| format!("{}, {shape:?}", label()));
+    let (store, served) = go_on(world, shape, book, known, &|| format!("{}, {shape:?}", label()));
     let cut = world.crash(world.disk.operations(), shape.crash);
     world.abandon(store);
-    (Known { acknowledged: commits, submitted: commits }, cut)
+    (served, cut)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ struct Document<'a> {
     durable_sequence: u64,
     segments: u64,
     bytes: u64,
+    /// What is kept for a full disk; 0 where it is spent, or none is kept.
+    reserve_bytes: u64,
     index_bytes: u64,
     streams: u64,
     /// What the last open to write found and did.
@@ -32,6 +34,7 @@ pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
         durable_sequence: info.durable_sequence.get(),
         segments: info.segments,
         bytes: info.log_bytes,
+        reserve_bytes: info.reserve_bytes,
         index_bytes: info.index_bytes,
         streams: info.streams,
         last_recovery: info.last_recovery.as_ref().map(StoreReport::new),
@@ -48,6 +51,7 @@ pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
         ("durable_sequence", document.durable_sequence.to_string()),
         ("segments", document.segments.to_string()),
         ("bytes", document.bytes.to_string()),
+        ("reserve_bytes", document.reserve_bytes.to_string()),
         ("index_bytes", document.index_bytes.to_string()),
         ("streams", document.streams.to_string()),
         ("last_recovery", document.last_recovery.as_ref().map_or_else(String::new, StoreReport::line)),

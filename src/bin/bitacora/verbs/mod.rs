@@ -1,10 +1,12 @@
 //! The verbs, one a file.
 
 pub(crate) mod append;
+pub(crate) mod backup;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod payment;
 pub(crate) mod recover;
+pub(crate) mod repair;
 mod store_report;
 pub(crate) mod streams;
 pub(crate) mod verify;

@@ -26,6 +26,10 @@ pub(crate) struct StoreReport<'a> {
     /// What was cut off the end, and where the cut bytes are kept.
     cut: Option<&'a CutReport>,
     temporary_files_removed: u64,
+    /// Whether there was no reserve for a full disk, and whether this open gave it up; what it has now, bytes.
+    reserve_was_missing: bool,
+    reserve_was_given_up: bool,
+    reserve_bytes: u64,
     phases: Vec<Phase<'a>>,
     microseconds: u64,
 }
@@ -60,6 +64,9 @@ impl<'a> StoreReport<'a> {
             rewritten_bytes: report.rewritten_bytes,
             cut: report.cut.as_ref(),
             temporary_files_removed: report.temporary_files_removed,
+            reserve_was_missing: report.reserve_was_missing,
+            reserve_was_given_up: report.reserve_was_given_up,
+            reserve_bytes: report.reserve_bytes,
             phases: phases
                 .map(|phase| Phase { phase: phase.phase.as_str(), microseconds: phase.microseconds })
                 .collect(),
@@ -77,8 +84,13 @@ impl<'a> StoreReport<'a> {
         let cut = self.cut.map_or_else(String::new, |cut| {
             format!(", {} bytes of {} cut at {} and kept in {}", cut.bytes, cut.file, cut.offset, cut.quarantine)
         });
+        let reserve = match (self.reserve_was_given_up, self.reserve_was_missing) {
+            (true, _) => ", the reserve for a full disk given up",
+            (false, true) => ", the reserve for a full disk was missing",
+            (false, false) => "",
+        };
         format!(
-            "{}: {how}; index {}; {} of {} segments read, {} events replayed{cut}; {} us",
+            "{}: {how}; index {}; {} of {} segments read, {} events replayed{cut}{reserve}; {} us",
             self.opened_at, self.index, self.segments_read, self.segments, self.events_replayed, self.microseconds
         )
     }

@@ -1,0 +1,167 @@
+//! `bitacora repair --dry-run`: what is damaged, what would be kept, and what is lost.
+
+use bitacora::service::{self, RepairReport, WalletLoss};
+use bitacora::{Finding, Loss, RepairPlan, SequenceRange, StreamLoss, TornTail};
+use serde::Serialize;
+
+use crate::args::RepairArgs;
+use crate::exit::{FINE, Failure, NO, Outcome};
+use crate::output::Output;
+use crate::render::word;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    damaged: bool,
+    store_id: Option<String>,
+    /// Why the store does not open; `null` where it does.
+    refusal: Option<&'a str>,
+    damage: Vec<Damage<'a>>,
+    kept: &'a [SequenceRange],
+    lost: &'a [Loss],
+    events_kept: u64,
+    events_lost: u64,
+    streams: &'a [StreamLoss],
+    /// Lost events of which nothing tells the stream.
+    events_of_unknown_streams: u64,
+    /// Wallets that are hit; amounts are integers of minor units.
+    wallets: Vec<WalletLine<'a>>,
+    /// What the next open cuts; no damage.
+    torn_tail: Option<&'a TornTail>,
+}
+
+#[derive(Serialize)]
+struct Damage<'a> {
+    file: &'a str,
+    offset: Option<u64>,
+    sequence: Option<u64>,
+    kind: String,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct WalletLine<'a> {
+    user_id: &'a str,
+    currency: Option<String>,
+    events_lost: u64,
+    whole_through: u64,
+    balance_whole: i64,
+    moved_behind: i64,
+    balance_known: i64,
+}
+
+impl<'a> Damage<'a> {
+    fn new(finding: &'a Finding) -> Self {
+        Self {
+            file: &finding.segment,
+            offset: finding.offset,
+            sequence: finding.sequence.map(bitacora::Sequence::get),
+            kind: word(&finding.kind),
+            detail: &finding.detail,
+        }
+    }
+}
+
+impl<'a> WalletLine<'a> {
+    fn new(loss: &'a WalletLoss) -> Self {
+        Self {
+            user_id: &loss.user_id,
+            currency: loss.currency.map(|currency| currency.to_string()),
+            events_lost: loss.events_lost,
+            whole_through: loss.whole_through.get(),
+            balance_whole: loss.balance_whole,
+            moved_behind: loss.moved_behind,
+            balance_known: loss.balance_known,
+        }
+    }
+}
+
+pub(crate) fn run(args: &RepairArgs, output: &mut Output) -> Outcome {
+    assert!(args.dry_run, "the arguments ask for it");
+    let report = service::repair_plan(&args.dir).map_err(|error| Failure::opening(&error))?;
+    let RepairReport { plan, wallets } = &report;
+    if output.is_json() {
+        output.json(&Document {
+            damaged: plan.is_damaged(),
+            store_id: plan.store_id.map(|id| id.to_string()),
+            refusal: plan.refusal.as_deref(),
+            damage: plan.damage.iter().map(Damage::new).collect(),
+            kept: &plan.kept,
+            lost: &plan.lost,
+            events_kept: plan.events_kept,
+            events_lost: plan.events_lost,
+            streams: &plan.streams,
+            events_of_unknown_streams: plan.events_of_unknown_streams,
+            wallets: wallets.iter().map(WalletLine::new).collect(),
+            torn_tail: plan.torn_tail.as_ref(),
+        })?;
+    } else {
+        print(plan, wallets, output)?;
+    }
+    Ok(if plan.is_damaged() { NO } else { FINE })
+}
+
+fn print(plan: &RepairPlan, wallets: &[WalletLoss], output: &mut Output) -> Result<(), Failure> {
+    let tail = plan.torn_tail.as_ref();
+    let tail =
+        tail.map(|tail| format!("{} bytes of {} at {}, which the next open cuts", tail.bytes, tail.file, tail.offset));
+    output.facts(&[
+        ("damaged", plan.is_damaged().to_string()),
+        ("opens", plan.refusal.is_none().to_string()),
+        ("refusal", plan.refusal.clone().unwrap_or_default()),
+        ("damaged_places", plan.damage.len().to_string()),
+        ("events_kept", plan.events_kept.to_string()),
+        ("events_lost", plan.events_lost.to_string()),
+        ("streams_hit", plan.streams.len().to_string()),
+        ("events_of_unknown_streams", plan.events_of_unknown_streams.to_string()),
+        ("torn_tail", tail.unwrap_or_default()),
+    ])?;
+    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    if !plan.damage.is_empty() {
+        let rows = plan.damage.iter().map(Damage::new).map(|damage| {
+            let place = [damage.file.to_owned(), number(damage.offset), number(damage.sequence)];
+            Ok([place.to_vec(), vec![damage.kind, damage.detail.to_owned()]].concat())
+        });
+        output.rows(&["file", "offset", "sequence", "kind", "detail"], rows)?;
+    }
+    if !plan.lost.is_empty() {
+        let rows = plan.lost.iter().map(|loss| {
+            Ok(vec![loss.first.to_string(), loss.last.to_string(), loss.file.clone(), loss.offset.to_string()])
+        });
+        output.rows(&["lost_from", "lost_to", "file", "offset"], rows)?;
+    }
+    if !plan.kept.is_empty() && plan.is_damaged() {
+        let rows = plan.kept.iter().map(|range| Ok(vec![range.first.to_string(), range.last.to_string()]));
+        output.rows(&["kept_from", "kept_to"], rows)?;
+    }
+    print_streams(plan, output)?;
+    print_wallets(wallets, output)
+}
+
+fn print_streams(plan: &RepairPlan, output: &mut Output) -> Result<(), Failure> {
+    if plan.streams.is_empty() {
+        return Ok(());
+    }
+    let rows = plan.streams.iter().map(|loss| {
+        let lost: Vec<String> = loss.lost.iter().map(|range| format!("{}-{}", range.first, range.last)).collect();
+        let behind = loss.events_behind.to_string();
+        Ok(vec![loss.stream.to_string(), loss.whole_through.to_string(), lost.join(" "), behind])
+    });
+    output.rows(&["stream", "whole_through", "versions_lost", "events_behind"], rows)
+}
+
+fn print_wallets(wallets: &[WalletLoss], output: &mut Output) -> Result<(), Failure> {
+    if wallets.is_empty() {
+        return Ok(());
+    }
+    let rows = wallets.iter().map(WalletLine::new).map(|wallet| {
+        Ok(vec![
+            wallet.user_id.to_owned(),
+            wallet.currency.unwrap_or_default(),
+            wallet.events_lost.to_string(),
+            wallet.balance_whole.to_string(),
+            wallet.moved_behind.to_string(),
+            wallet.balance_known.to_string(),
+        ])
+    });
+    output.rows(&["user", "currency", "events_lost", "balance_whole", "moved_behind", "balance_known"], rows)
+}

@@ -1,0 +1,224 @@
+//! The plan of a repair: what is damaged, what is sound, and what is lost. Looks and changes nothing.
+//!
+//! It reads a store that `open` refuses, too: frame by frame, going on behind every damaged place. [`salvage`] reads,
+//! [`plan`] is pure.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::create::{self, Standing};
+use super::environment::Environment;
+use super::verify::{self, Finding, FindingKind, VerifyReport};
+use super::{read_only, resolved};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{Index, IndexEvidence};
+use crate::log::files::LogFiles;
+use crate::recovery::examine::{self, INDEX, LOG};
+use crate::types::{Event, Sequence, StoreId, StreamId, Version};
+
+mod plan;
+mod salvage;
+
+/// What a repair would find.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairPlan {
+    /// The store's id; from a segment's header where the identity is damaged, `None` where neither is readable.
+    pub store_id: Option<StoreId>,
+    /// Why a reader, and an open, refuse the store; `None` where they do not.
+    pub refusal: Option<String>,
+    /// What is damaged.
+    pub damage: Vec<Finding>,
+    /// Sequences that are there and sound.
+    pub kept: Vec<SequenceRange>,
+    /// Sequences that were durable, or whose successors are there, and are not there or not sound.
+    pub lost: Vec<Loss>,
+    /// Events that are sound.
+    pub events_kept: u64,
+    /// Events that are lost.
+    pub events_lost: u64,
+    /// Streams that have lost events, by name.
+    pub streams: Vec<StreamLoss>,
+    /// Lost events of which nothing tells the stream: the last ones of their streams.
+    pub events_of_unknown_streams: u64,
+    /// What a crash left at the end of the log and the next open cuts: no damage, and nothing that was acknowledged.
+    pub torn_tail: Option<TornTail>,
+}
+
+impl RepairPlan {
+    /// Whether anything is damaged.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty() || !self.lost.is_empty()
+    }
+}
+
+/// Sequences that follow one another, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceRange {
+    /// The first.
+    pub first: Sequence,
+    /// The last.
+    pub last: Sequence,
+}
+
+/// Sequences that are lost together, and where they should stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The first.
+    pub first: Sequence,
+    /// The last.
+    pub last: Sequence,
+    /// The file that the first should stand in or follow, relative to the store.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+}
+
+/// A stream that has lost events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamLoss {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its last version before the first loss: so far it is whole.
+    pub whole_through: Version,
+    /// The versions that are lost.
+    pub lost: Vec<VersionRange>,
+    /// Events that are lost.
+    pub events_lost: u64,
+    /// Events that are sound and stand behind a loss.
+    pub events_behind: u64,
+}
+
+/// Versions that follow one another, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRange {
+    /// The first.
+    pub first: Version,
+    /// The last.
+    pub last: Version,
+}
+
+/// What a crash left at the end of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TornTail {
+    /// The file, relative to the store.
+    pub file: String,
+    /// Where it starts.
+    pub offset: u64,
+    /// How long it is, bytes.
+    pub bytes: u64,
+}
+
+/// Plans the repair of the store in a folder; changes nothing. Beside a writer, as far as that has synced.
+///
+/// # Errors
+/// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Io`. Damage is no error but the answer.
+pub fn repair_plan(path: impl AsRef<Path>) -> Result<RepairPlan> {
+    repair_plan_in(&Environment::default(), resolved(path.as_ref()), &mut |_| {})
+}
+
+/// As [`repair_plan`], of a store that stands on something else than the operating system's files; each event that is sound is
+/// shown to `visitor`, in order.
+///
+/// # Errors
+/// As [`repair_plan`].
+pub fn repair_plan_in(
+    environment: &Environment,
+    path: impl AsRef<Path>,
+    visitor: &mut dyn FnMut(&Event),
+) -> Result<RepairPlan> {
+    let root = path.as_ref();
+    let disk = Arc::clone(&environment.disk);
+    let mut report = VerifyReport::default();
+    let store_id = match create::standing(disk.as_ref(), root) {
+        Ok(Standing::Store(identity)) => Some(identity.store_id),
+        Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
+        Err(error) => {
+            let id = salvage::store_id(disk.as_ref(), &root.join(LOG));
+            report.take(FindingKind::Header, error)?;
+            id
+        }
+    };
+    let refusal = match read_only::open(environment, root) {
+        Ok(_) => None,
+        Err(error) if error.kind() == ErrorKind::NotFound && report.is_ok() => return Err(error),
+        Err(error) => Some(error.to_string()),
+    };
+    let Some(store_id) = store_id else {
+        return Ok(RepairPlan { refusal, damage: report.findings, ..RepairPlan::default() });
+    };
+    verify::check_store(environment, root, store_id, &mut report)?;
+    let evidence = Proof::look(environment, root, store_id)?;
+    let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
+    let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
+    let facts = salvage::read(&files, evidence.proven, evidence.bound, visitor)?;
+    let plan = plan::plan(distinct(report.findings), facts, &evidence.heads);
+    Ok(RepairPlan { store_id: Some(store_id), refusal, ..plan })
+}
+
+/// What is known of the log from elsewhere.
+struct Proof {
+    /// The last sequence that had been durable.
+    proven: Sequence,
+    /// Beside a writer: what it has synced; nothing beyond is looked at.
+    bound: Sequence,
+    /// The streams' versions, as the index has them.
+    heads: Vec<(StreamId, Version)>,
+}
+
+impl Proof {
+    fn look(environment: &Environment, root: &Path, store_id: StoreId) -> Result<Self> {
+        let disk = environment.disk.as_ref();
+        let has_writer =
+            disk.is_locked(&root.join(create::LOCK)).map_err(|source| Error::from_io("look at LOCK", source))?;
+        let control = examine::read_control(disk, root, store_id)?;
+        if has_writer {
+            let bound = if control.shows_synced_only { control.durable } else { Sequence::MAX };
+            return Ok(Self { proven: control.clean_sequence(), bound, heads: Vec::new() });
+        }
+        let directory = root.join(INDEX);
+        let index = match environment.index.evidence(&directory, store_id) {
+            IndexEvidence::Present { watermark, state_sequence } => {
+                watermark.map_or(Sequence::ZERO, |mark| mark.sequence).max(state_sequence)
+            }
+            IndexEvidence::Absent | IndexEvidence::Unusable(_) => Sequence::ZERO,
+        };
+        // An index that cannot be read tells no heads, which is a finding of its own.
+        let heads = environment.index.open_read_only(&directory, store_id).and_then(|index| heads(index.as_ref()));
+        let proven = control.clean_sequence().max(index);
+        Ok(Self { proven, bound: Sequence::MAX, heads: heads.unwrap_or_default() })
+    }
+}
+
+fn heads(index: &dyn Index) -> Result<Vec<(StreamId, Version)>> {
+    let mut heads: Vec<(StreamId, Version)> = Vec::new();
+    loop {
+        let after = heads.last().map(|(stream, _)| stream.as_str().to_owned());
+        let page = index.streams("", after.as_deref(), 1024)?;
+        if page.is_empty() {
+            return Ok(heads);
+        }
+        heads.extend(page.into_iter().map(|(stream, head)| (stream, head.version)));
+    }
+}
+
+/// A damaged header is found twice, by who counts the segments and by who reads them.
+fn distinct(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let is_known = |known: &&Finding| {
+            (&known.segment, known.offset, &known.detail) == (&finding.segment, finding.offset, &finding.detail)
+        };
+        if kept.iter().find(is_known).is_none() {
+            kept.push(finding);
+        }
+    }
+    kept
+}
+
+/// As text, for a report.
+fn label(first: Sequence) -> String {
+    LogFiles::label(first)
+}
