@@ -353,6 +353,7 @@ impl LogWriter {
         self.rolls += 1;
         self.is_of_reserve = is_of_reserve;
         if is_of_reserve {
+            self.reserve.note_named();
             tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
         }
         tracing::debug!(segment = %header.first_sequence, "rolled");

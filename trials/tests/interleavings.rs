@@ -533,3 +533,23 @@ fn a_sync_beside_a_close_that_fails_names_what_is_durable() {
         }
     });
 }
+
+/// What: a segment that is made of the reserve keeps the reserve's file, also where somebody keeps house meanwhile.
+/// Why: the reserve was made again while the old one was still being made a segment, and took its name away from it; the
+/// segment got the name of an empty file, and acknowledged commits were gone at the next open.
+/// How found: by reading, and by this scenario.
+#[test]
+fn the_reserve_is_made_again_when_the_segment_has_its_name() {
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.commit(keyed(1, 2000).may_use_reserve()));
+        let _ = meeting.store.housekeep();
+        thread.join().expect("no panic")
+    };
+    explore("reserve", None, shape(), no_room, apart, |_, told| match told.kind() {
+        None => {
+            told.acknowledged();
+        }
+        Some(kind) => panic!("{kind:?}"),
+    });
+}
