@@ -19,13 +19,20 @@ FEATURES := bitacora/cli,bitacora/internals,bitacora/simulation
 # Makes a fresh machine ready; the line that follows finds RocksDB's library made.
 ROCKSDB = folder=$$(.ci/rocksdb) && export ROCKSDB_LIB_DIR="$$folder" ROCKSDB_STATIC=1
 
+# A model checker's builds, each with a folder of its own: their flags would throw away what others built.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LOOM = CARGO_TARGET_DIR="$(TARGET)/loom" RUSTFLAGS="--cfg bitacora_loom"
+SHUTTLE = CARGO_TARGET_DIR="$(TARGET)/shuttle" RUSTFLAGS="--cfg bitacora_shuttle"
+CHECKED := --locked -p bitacora-trials --no-default-features
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test sabotage soak bench lint doc fmt prerequisites
+.PHONY: help demo test interleavings sabotage soak bench lint doc fmt prerequisites
 
 help:
 	@printf '%s\n' \
 	    'make demo   a till'"'"'s day, killed again and again, and the proof that nothing is lost' \
 	    'make test   formatting, lints, documentation and all tests' \
+	    'make interleavings   the orders in which threads meet, under loom and shuttle (part of make test)' \
 	    'make soak   the classes of faults for hours; goes on where it stopped' \
     'make lint   formatting and lints' \
 	    'make doc    documentation, with its warnings as errors' \
@@ -39,13 +46,18 @@ demo: prerequisites
 	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- demo $(DEMO_ARGS)
 
 # The runner's own summary comes last. Without nextest the classes of faults take turns by themselves.
-test: lint doc sabotage
+test: lint doc sabotage interleavings
 	@$(ROCKSDB) && $(CARGO) test --locked --features $(FEATURES) --doc
 	@$(ROCKSDB) && if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --locked --workspace --features $(FEATURES); \
 	else \
 	    $(CARGO) test --locked --workspace --features $(FEATURES) --lib --bins --tests --examples; \
 	fi
+
+# T15: loom explores small meetings of threads, shuttle samples large ones.
+interleavings: prerequisites
+	$(LOOM) $(CARGO) test $(CHECKED) --test interleavings -- --nocapture
+	$(SHUTTLE) $(CARGO) test $(CHECKED) --test schedules -- --nocapture
 
 # Every seeded defect must turn its class of faults red.
 sabotage: prerequisites
@@ -54,9 +66,18 @@ sabotage: prerequisites
 	else \
 	    $(CARGO) test --locked -p bitacora-trials --features sabotage --test sabotage -- --test-threads 1; \
 	fi
+	$(SHUTTLE) $(CARGO) test $(CHECKED) --features sabotage --test schedules -- --nocapture
 
+# T15 has a build of its own, and a tenth of the time where all classes run.
 soak: prerequisites
-	@$(ROCKSDB) && $(CARGO) run --locked -p bitacora-trials -- soak --minutes $(SOAK_MINUTES) --log $(SOAK_LOG) $(SOAK_CLASSES)
+	@if [ -z "$(SOAK_CLASSES)" ] || [ -n "$(filter-out T15,$(SOAK_CLASSES))" ]; then \
+	    $(ROCKSDB) && $(CARGO) run --locked -p bitacora-trials -- \
+	        soak --minutes $(SOAK_MINUTES) --log $(SOAK_LOG) $(filter-out T15,$(SOAK_CLASSES)); \
+	fi
+	@if [ -z "$(SOAK_CLASSES)" ] || [ -n "$(filter T15,$(SOAK_CLASSES))" ]; then \
+	    minutes=$$(awk "BEGIN { print $(SOAK_MINUTES) / ($(words $(SOAK_CLASSES)) == 1 ? 1 : 10) }") && \
+	    $(SHUTTLE) $(CARGO) run $(CHECKED) -- soak --minutes $$minutes --log $(SOAK_LOG) T15; \
+	fi
 
 lint: prerequisites
 	@.ci/prerequisites fmt clippy

@@ -19,6 +19,9 @@ use crate::sync::{AtomicBool, Ordering};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latch {
     tripped: Arc<AtomicBool>,
+    /// The order of two calls that change names matters, and loom sees no device.
+    #[cfg(bitacora_loom)]
+    names: Arc<crate::sync::AtomicU64>,
 }
 
 impl Latch {
@@ -50,6 +53,13 @@ impl Latch {
             return Err(io::Error::other("refused, because an earlier write or sync failed"));
         }
         Ok(())
+    }
+
+    /// As [`check`](Self::check), for a call that changes names.
+    fn check_names(&self) -> io::Result<()> {
+        #[cfg(bitacora_loom)]
+        self.names.fetch_add(1, Ordering::SeqCst);
+        self.check()
     }
 
     /// Trips where the call failed, before anybody hears of it.
@@ -115,29 +125,29 @@ struct LatchedDisk {
 
 impl Disk for LatchedDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.latch.check()?;
+        self.latch.check_names()?;
         self.disk.create_directory(path)
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         if mode == OpenMode::CreateNew {
-            self.latch.check()?;
+            self.latch.check_names()?;
         }
         Ok(self.latch.wrap(self.disk.open(path, mode)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.latch.check()?;
+        self.latch.check_names()?;
         self.disk.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.latch.check()?;
+        self.latch.check_names()?;
         self.disk.remove(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        self.latch.check()?;
+        self.latch.check_names()?;
         self.disk.remove_directory(path)
     }
 

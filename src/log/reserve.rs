@@ -22,7 +22,28 @@ pub(crate) const RESERVE: &str = "reserve";
 pub(crate) struct Reserve {
     /// What it is to have; zero where none is kept.
     bytes: u64,
-    room: Mutex<Option<Room>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Missing,
+    Kept(Room),
+    /// A segment is being made of it. As long as that has no name of its own, none is made again under this one.
+    HandedOut,
+}
+
+impl State {
+    fn take(&mut self) -> Option<Room> {
+        match std::mem::take(self) {
+            Self::Kept(room) => Some(room),
+            state => {
+                *self = state;
+                None
+            }
+        }
+    }
 }
 
 impl Reserve {
@@ -32,7 +53,7 @@ impl Reserve {
             tracing::warn!(%error, "the reserve cannot be used");
             None
         });
-        Self { bytes, room: Mutex::new(found) }
+        Self { bytes, state: Mutex::new(found.map_or(State::Missing, State::Kept)) }
     }
 
     /// What it is to have, bytes; zero where none is kept.
@@ -42,7 +63,7 @@ impl Reserve {
 
     /// Whether it is kept and not there.
     pub(crate) fn is_missing(&self) -> bool {
-        self.bytes > 0 && self.room.lock().is_none()
+        self.bytes > 0 && !matches!(*self.state.lock(), State::Kept(_))
     }
 
     /// Makes it, where it is missing.
@@ -53,22 +74,32 @@ impl Reserve {
         if self.bytes == 0 {
             return Ok(());
         }
-        let mut room = self.room.lock();
-        if room.is_none() {
-            *room = Some(Room::take_kept(disk, directory, RESERVE, self.bytes)?);
+        let mut state = self.state.lock();
+        if matches!(*state, State::Missing) {
+            *state = State::Kept(Room::take_kept(disk, directory, RESERVE, self.bytes)?);
         }
         Ok(())
     }
 
     /// Hands it out, if it has that much room.
     pub(crate) fn take(&self, length: u64) -> Option<Room> {
-        let mut room = self.room.lock();
-        if room.as_ref().is_some_and(|room| room.length() >= length) { room.take() } else { None }
+        let mut state = self.state.lock();
+        if !matches!(&*state, State::Kept(room) if room.length() >= length) {
+            return None;
+        }
+        let room = state.take();
+        *state = State::HandedOut;
+        room
+    }
+
+    /// What was handed out has another name now.
+    pub(crate) fn note_named(&self) {
+        *self.state.lock() = State::Missing;
     }
 
     /// Gives its room back to the file system; whether there was any.
     pub(crate) fn give_up(&self, disk: &dyn Disk) -> bool {
-        self.room.lock().take().is_some_and(|room| room.give_up(disk))
+        self.state.lock().take().is_some_and(|room| room.give_up(disk))
     }
 }
 

@@ -353,6 +353,7 @@ impl LogWriter {
         self.rolls += 1;
         self.is_of_reserve = is_of_reserve;
         if is_of_reserve {
+            self.reserve.note_named();
             tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
         }
         tracing::debug!(segment = %header.first_sequence, "rolled");
@@ -413,12 +414,10 @@ impl LogWriter {
         })
     }
 
-    /// Notes that the ticket's sync went through; whether more is durable by it.
-    pub(crate) fn synced(&mut self, ticket: &SyncTicket) -> bool {
-        let is_more = ticket.through > self.durable;
+    /// Notes that the ticket's sync went through.
+    pub(crate) fn synced(&mut self, ticket: &SyncTicket) {
         self.durable = self.durable.max(ticket.through);
         assert!(self.durable < self.position.next, "nothing is durable before it is written");
-        is_more
     }
 
     /// Whether the log promises less than is durable.

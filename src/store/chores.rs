@@ -9,8 +9,6 @@ use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 pub(crate) struct Chores {
     state: Mutex<State>,
     changed: Condvar,
-    /// A tail was ingested, or could not be.
-    ingested: Condvar,
     /// Whether the thread sleeps until it is woken.
     is_parked: AtomicBool,
 }
@@ -19,8 +17,6 @@ pub(crate) struct Chores {
 struct State {
     is_woken: bool,
     is_stopping: bool,
-    /// The last ingestion failed: nobody waits for it until one goes through.
-    ingestion_failed: bool,
 }
 
 impl Chores {
@@ -41,7 +37,6 @@ impl Chores {
     pub(crate) fn stop(&self) {
         self.state.lock().is_stopping = true;
         self.changed.notify_all();
-        self.ingested.notify_all();
     }
 
     /// Sleeps until there is work or, with a time, that long; whether the thread is to go on.
@@ -62,22 +57,5 @@ impl Chores {
         }
         state.is_woken = false;
         !state.is_stopping
-    }
-
-    /// An ingestion ended.
-    pub(crate) fn note_ingestion(&self, went_through: bool) {
-        self.state.lock().ingestion_failed = !went_through;
-        self.ingested.notify_all();
-    }
-
-    /// Waits until `is_done`, as long as ingestions go through.
-    pub(crate) fn await_ingestion(&self, is_done: impl Fn() -> bool) {
-        let mut state = self.state.lock();
-        while !is_done() && !state.ingestion_failed && !state.is_stopping {
-            // The bound is for a thread that died: its panic has poisoned the store by then.
-            if self.ingested.wait_for(&mut state, Duration::from_secs(10)).timed_out() {
-                return;
-            }
-        }
     }
 }

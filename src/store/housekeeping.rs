@@ -69,7 +69,6 @@ struct PanicGuard<'a> {
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         self.shared.poison(&Error::new(ErrorKind::Io, "the housekeeping thread panicked"));
-        self.shared.chores.note_ingestion(false);
     }
 }
 
@@ -151,12 +150,8 @@ impl Shared {
             let Some(batch) = tail.to_batch() else { unreachable!("a frozen tail has its end") };
             let is_durable = batch.watermark.sequence <= self.places.durable();
             assert!(is_durable || sabotage::has(Defect::IndexBeforeSync), "only what is durable enters the index");
-            let outcome = self.index.ingest(&batch);
-            if outcome.is_ok() {
-                self.view.write().ingested();
-            }
-            self.chores.note_ingestion(outcome.is_ok());
-            outcome?;
+            self.index.ingest(&batch)?;
+            self.view.write().ingested();
         }
     }
 
@@ -217,17 +212,20 @@ impl Shared {
     /// `Io`: the sync failed, and the store is poisoned.
     pub(crate) fn sync_beside(&self) -> Result<Sequence> {
         let writer = self.writer()?;
-        let ticket = writer.lock().sync_ticket();
+        let ticket = {
+            let writer = writer.lock();
+            // Who has synced and then failed did not note it.
+            self.note_durable(writer.durable());
+            writer.sync_ticket()
+        };
         if let Some(ticket) = ticket {
             if let Err(error) = ticket.sync() {
                 self.poison(&error);
                 return Err(error);
             }
             let mut writer = writer.lock();
-            // What a group or a close has covered meanwhile was noted then; the folder may be another's by now.
-            if writer.synced(&ticket) {
-                self.note_durable(writer.durable());
-            }
+            writer.synced(&ticket);
+            self.note_durable(writer.durable());
         }
         Ok(self.places.durable())
     }

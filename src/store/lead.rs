@@ -81,14 +81,10 @@ impl Shared {
 
     /// Before a new segment is started: the index must not fall more than a few segments behind.
     fn make_way(&self) {
-        let has_room = || self.view.read().pending() < limits::SEGMENTS_PENDING_MAX;
-        if has_room() {
-            return;
-        }
-        if self.options.background {
-            self.chores.wake();
-            self.chores.await_ingestion(has_room);
-        } else {
+        // Not left to the housekeeping thread: that may be waiting for the writer, which is held here. Where it ingests already,
+        // this waits for it.
+        let is_behind = self.view.read().pending() >= limits::SEGMENTS_PENDING_MAX;
+        if is_behind {
             self.ingest_all();
         }
     }
@@ -143,6 +139,8 @@ impl Shared {
 
     /// Takes the first `done` commits into the tail, and lets readers see them.
     fn show(&self, writer: &LogWriter, pending: &[Pending], records: &[Record], done: usize, is_tail_full: bool) {
+        // A tail that waits to be ingested is known to be durable.
+        self.note_durable(writer.durable());
         let mut view = self.view.write();
         for (commit, record) in pending.iter().zip(records).take(done) {
             let Some(place) = commit.place else { unreachable!("a written commit has a place") };
@@ -175,7 +173,6 @@ impl Shared {
         let position = writer.position();
         let shown = if done > 0 { position.next.previous() } else { self.places.sequence() };
         assert!(!self.syncs_each() || shown <= writer.durable(), "nothing is shown before it is synced");
-        self.note_durable(writer.durable());
         self.places.show(shown, position.timestamp);
     }
 }

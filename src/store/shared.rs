@@ -126,8 +126,9 @@ impl Visible {
         assert!(before <= sequence.get(), "what was shown stays shown");
     }
 
-    pub(crate) fn set_durable(&self, durable: Sequence) {
-        self.durable.fetch_max(durable.get(), Ordering::AcqRel);
+    /// Whether it is more than was known.
+    pub(crate) fn set_durable(&self, durable: Sequence) -> bool {
+        self.durable.fetch_max(durable.get(), Ordering::AcqRel) < durable.get()
     }
 }
 
@@ -157,8 +158,10 @@ impl Shared {
 
     /// Notes how far the log is synced, for readers here and in other processes.
     pub(crate) fn note_durable(&self, durable: Sequence) {
-        self.places.set_durable(durable);
-        if let Some(word) = &self.word {
+        // Where nothing is new the word stays: after a close the folder may be another's.
+        if self.places.set_durable(durable)
+            && let Some(word) = &self.word
+        {
             word.store(self.places.durable().get());
         }
     }

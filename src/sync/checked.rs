@@ -96,17 +96,6 @@ impl<T> RwLock<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(checker::sync::Condvar);
 
-/// How a wait with a time ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimedOut;
-
-impl TimedOut {
-    #[expect(clippy::unused_self, reason = "as the one it stands in for")]
-    pub(crate) fn timed_out(self) -> bool {
-        true
-    }
-}
-
 impl Condvar {
     pub(crate) fn new() -> Self {
         Self::default()
@@ -118,13 +107,12 @@ impl Condvar {
     }
 
     #[expect(clippy::unused_self, reason = "as the one it stands in for")]
-    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> TimedOut {
+    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) {
         MutexGuard::unlocked(guard, checker::thread::yield_now);
-        TimedOut
     }
 
-    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> TimedOut {
-        self.wait_for(guard, Duration::ZERO)
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) {
+        self.wait_for(guard, Duration::ZERO);
     }
 
     pub(crate) fn notify_one(&self) {

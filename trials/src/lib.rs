@@ -10,6 +10,8 @@
 pub mod calls;
 pub mod class;
 pub mod classes;
+#[cfg(bitacora_shuttle)]
+pub mod crowd;
 pub mod damage;
 pub mod images;
 pub mod money;

@@ -59,7 +59,9 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{} seed {}: {}", self.id, self.seed, self.text)?;
-        write!(formatter, "again: cargo run -p bitacora-trials -- replay {} {}", self.id, self.seed)
+        // Only in the same build are there the same pieces.
+        let flags = if cfg!(bitacora_shuttle) { "RUSTFLAGS='--cfg bitacora_shuttle' " } else { "" };
+        write!(formatter, "again: {flags}cargo run -p bitacora-trials -- replay {} {}", self.id, self.seed)
     }
 }
 

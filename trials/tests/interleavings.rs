@@ -489,3 +489,67 @@ fn two_who_keep_house_prepare_one_segment() {
         meeting.commit(big).acknowledged();
     });
 }
+
+/// What: what waits to be ingested is known to be durable.
+/// Why: a full tail was shown to who keeps house before it was noted that the tail is durable; in that moment the assertion
+/// that only what is durable enters the index failed, and the panic poisoned the store.
+/// How found: shuttle, T15 seed 57.
+#[test]
+fn a_full_tail_is_durable_before_it_is_shown_to_who_keeps_house() {
+    let shape = Shape { tail_events_max: 1, ..shape() };
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.append("a", ExpectedVersion::NoStream, 1));
+        meeting.store.housekeep().expect("kept");
+        thread.join().expect("no panic")
+    };
+    explore("full tail", None, shape, nothing, apart, |_, told| {
+        told.acknowledged();
+    });
+}
+
+/// What: a sync that succeeds names at least what was acknowledged before it.
+/// Why: where a close or a group had synced and then failed, a sync beside it found nothing to do and named the sequence
+/// before that.
+/// How found: shuttle, T15 seed 12.
+#[test]
+fn a_sync_beside_a_close_that_fails_names_what_is_durable() {
+    let buffered = Shape { durability: Durability::Buffered, ..shape() };
+    let prepare = |meeting: &Meeting| {
+        meeting.append("a", ExpectedVersion::NoStream, 1).outcome.expect("acknowledged");
+        meeting.world.disk.inject(Fault::at(2, Failure::Io).of(OperationKind::Sync));
+    };
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || drop(clone.store.close()));
+        let synced = meeting.store.sync();
+        thread.join().expect("no panic");
+        synced
+    };
+    explore("sync and failing close", None, buffered, prepare, apart, |_, synced| match synced {
+        Ok(synced) => assert_eq!(synced, Sequence::FIRST),
+        Err(error) => {
+            assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Closed), "{error}")
+        }
+    });
+}
+
+/// What: a segment that is made of the reserve keeps the reserve's file, also where somebody keeps house meanwhile.
+/// Why: the reserve was made again while the old one was still being made a segment, and took its name away from it; the
+/// segment got the name of an empty file, and acknowledged commits were gone at the next open.
+/// How found: by reading, and by this scenario.
+#[test]
+fn the_reserve_is_made_again_when_the_segment_has_its_name() {
+    let apart = |meeting: &Meeting| {
+        let clone = meeting.clone();
+        let thread = beside(move || clone.commit(keyed(1, 2000).may_use_reserve()));
+        let _ = meeting.store.housekeep();
+        thread.join().expect("no panic")
+    };
+    explore("reserve", None, shape(), no_room, apart, |_, told| match told.kind() {
+        None => {
+            told.acknowledged();
+        }
+        Some(kind) => panic!("{kind:?}"),
+    });
+}

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bitacora_trials::class::{Class, Tally};
-use bitacora_trials::classes::{ALL, find};
+use bitacora_trials::classes::{ALL, CHECKED, find, here};
 use bitacora_trials::runner::{self, Goal, attempt, grouped, line};
 use bitacora_trials::soak;
 
@@ -36,7 +36,10 @@ fn command(words: &[String]) -> Result<ExitCode, String> {
         "soak" => run_soak(rest),
         "table" => {
             let (_, log, _) = options(rest)?;
-            print!("{}", soak::table(ALL, &log).map_err(|error| format!("{}: {error}", log.display()))?);
+            print!(
+                "{}",
+                soak::table(&[ALL, CHECKED].concat(), &log).map_err(|error| format!("{}: {error}", log.display()))?
+            );
             Ok(ExitCode::SUCCESS)
         }
         "replay" => replay(rest),
@@ -46,13 +49,13 @@ fn command(words: &[String]) -> Result<ExitCode, String> {
 
 fn chosen(ids: &[String]) -> Result<Vec<Class>, String> {
     if ids.is_empty() {
-        return Ok(ALL.to_vec());
+        return Ok(here().to_vec());
     }
     ids.iter().map(|id| find(id).copied().ok_or_else(|| format!("there is no class {id}"))).collect()
 }
 
 fn list() -> ExitCode {
-    for class in ALL {
+    for class in here() {
         println!(
             "{:4} {:40} gate {:>12}   release {:>14}",
             class.id,

@@ -8,6 +8,7 @@ mod t05_bit_rot;
 mod t06_sector_faults;
 mod t07_failing_calls;
 mod t08_failed_syncs;
+mod t15_interleavings;
 mod t18_money;
 mod t19_recovery_table;
 mod t20_format;
@@ -16,7 +17,7 @@ mod t24_backup_under_load;
 
 use crate::class::Class;
 
-/// All classes, by number.
+/// All classes of an ordinary build, by number.
 pub const ALL: &[Class] = &[
     t01_crash_images::CLASS,
     t02_cuts_within_recovery::CLASS,
@@ -33,8 +34,17 @@ pub const ALL: &[Class] = &[
     t24_backup_under_load::CLASS,
 ];
 
+/// Those of a checker's build, where a store works only under the checker. Their soak writes to the same log.
+pub const CHECKED: &[Class] = &[t15_interleavings::CLASS];
+
+/// Those that this build can try.
+#[must_use]
+pub fn here() -> &'static [Class] {
+    if cfg!(any(bitacora_loom, bitacora_shuttle)) { CHECKED } else { ALL }
+}
+
 /// The class of an id, such as `T1`.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Class> {
-    ALL.iter().find(|class| class.id.eq_ignore_ascii_case(id))
+    here().iter().find(|class| class.id.eq_ignore_ascii_case(id))
 }
