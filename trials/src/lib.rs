@@ -11,6 +11,8 @@ pub mod class;
 pub mod classes;
 pub mod images;
 pub mod oracle;
+#[cfg(feature = "rocksdb")]
+pub mod real;
 pub mod runner;
 pub mod soak;
 pub mod workload;

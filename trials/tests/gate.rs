@@ -3,15 +3,15 @@
 use bitacora_trials::{classes, runner};
 
 macro_rules! gate {
-    ($($test:ident: $id:literal,)*) => {
-        $(#[test]
+    ($($(#[$attribute:meta])* $test:ident: $id:literal,)*) => {
+        $($(#[$attribute])* #[test]
         fn $test() {
             runner::gate(classes::find($id).expect("the class"));
         })*
 
         #[test]
         fn every_class_is_in_the_gate() {
-            let here = [$($id),*];
+            let here = [$($(#[$attribute])* $id),*];
             let missing: Vec<_> = classes::ALL.iter().map(|class| class.id).filter(|id| !here.contains(id)).collect();
             assert!(missing.is_empty(), "{missing:?}");
         }
@@ -20,4 +20,6 @@ macro_rules! gate {
 
 gate! {
     t01_crash_images: "T1",
+    #[cfg(feature = "rocksdb")]
+    t10_kill: "T10",
 }

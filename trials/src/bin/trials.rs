@@ -40,6 +40,8 @@ fn command(words: &[String]) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         "replay" => replay(rest),
+        #[cfg(feature = "rocksdb")]
+        "child" => bitacora_trials::real::child(rest),
         other => Err(format!("there is no verb {other}")),
     }
 }

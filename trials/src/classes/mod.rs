@@ -1,11 +1,17 @@
 //! Every class of faults, a file each.
 
 mod t01_crash_images;
+#[cfg(feature = "rocksdb")]
+mod t10_kill;
 
 use crate::class::Class;
 
 /// All classes, by number.
-pub const ALL: &[Class] = &[t01_crash_images::CLASS];
+pub const ALL: &[Class] = &[
+    t01_crash_images::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t10_kill::CLASS,
+];
 
 /// The class of an id, such as `T1`.
 #[must_use]
