@@ -22,4 +22,6 @@ gate! {
     t01_crash_images: "T1",
     #[cfg(feature = "rocksdb")]
     t10_kill: "T10",
+    #[cfg(feature = "rocksdb")]
+    t14_lock: "T14",
 }

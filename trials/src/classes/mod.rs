@@ -3,6 +3,8 @@
 mod t01_crash_images;
 #[cfg(feature = "rocksdb")]
 mod t10_kill;
+#[cfg(feature = "rocksdb")]
+mod t14_lock;
 
 use crate::class::Class;
 
@@ -11,6 +13,8 @@ pub const ALL: &[Class] = &[
     t01_crash_images::CLASS,
     #[cfg(feature = "rocksdb")]
     t10_kill::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t14_lock::CLASS,
 ];
 
 /// The class of an id, such as `T1`.

@@ -5,6 +5,7 @@
 //! what is left against those lines. What a child writes is a function of a seed, so the parent knows every byte of it.
 
 pub mod day;
+pub mod fleet;
 pub mod folder;
 pub mod oracle;
 pub mod plan;
@@ -26,6 +27,7 @@ pub fn child(words: &[String]) -> Result<ExitCode, String> {
     let (what, rest) = words.split_first().ok_or("a child of what?")?;
     match what.as_str() {
         "day" => day::child(rest),
+        "fleet" => fleet::child(rest),
         other => Err(format!("there is no child {other}")),
     }
 }
