@@ -23,5 +23,7 @@ gate! {
     #[cfg(feature = "rocksdb")]
     t10_kill: "T10",
     #[cfg(feature = "rocksdb")]
+    t11_system_calls: "T11",
+    #[cfg(feature = "rocksdb")]
     t14_lock: "T14",
 }

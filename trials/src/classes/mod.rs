@@ -4,6 +4,8 @@ mod t01_crash_images;
 #[cfg(feature = "rocksdb")]
 mod t10_kill;
 #[cfg(feature = "rocksdb")]
+mod t11_system_calls;
+#[cfg(feature = "rocksdb")]
 mod t14_lock;
 
 use crate::class::Class;
@@ -13,6 +15,8 @@ pub const ALL: &[Class] = &[
     t01_crash_images::CLASS,
     #[cfg(feature = "rocksdb")]
     t10_kill::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t11_system_calls::CLASS,
     #[cfg(feature = "rocksdb")]
     t14_lock::CLASS,
 ];

@@ -7,9 +7,11 @@
 pub mod day;
 pub mod fleet;
 pub mod folder;
+pub mod operations;
 pub mod oracle;
 pub mod plan;
 pub mod process;
+pub mod strace;
 
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ pub fn child(words: &[String]) -> Result<ExitCode, String> {
     let (what, rest) = words.split_first().ok_or("a child of what?")?;
     match what.as_str() {
         "day" => day::child(rest),
+        "operations" => operations::child(rest),
         "fleet" => fleet::child(rest),
         other => Err(format!("there is no child {other}")),
     }

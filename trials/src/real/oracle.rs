@@ -279,3 +279,18 @@ pub fn check(folder: &Path, plan: Plan, known: &Known, opens_to_write: bool, lab
     }
     From { commits, deeds }
 }
+
+/// The same of a store without wallets and payments, with a checkpoint and snapshots beside the events.
+///
+/// # Panics
+/// Where the store is at fault.
+pub fn check_plain(folder: &Path, plan: Plan, known: &Known, label: &str) {
+    let path = store_in(folder);
+    let store = Store::open(&path, plan.options()).unwrap_or_else(|error| panic!("{label}: open: {error}"));
+    check_events(&store, plan, known, label);
+    let checkpoint = store.checkpoint("consumer").unwrap_or_else(|error| panic!("{label}: {error}"));
+    assert!(checkpoint.is_none_or(|found| found.sequence <= store.last_sequence()), "{label}: a checkpoint is ahead");
+    store.close().unwrap_or_else(|error| panic!("{label}: {error}"));
+    let report = verify(&path).unwrap_or_else(|error| panic!("{label}: {error}"));
+    assert!(report.is_ok(), "{label}: {:?}", report.findings);
+}
