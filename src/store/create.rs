@@ -45,11 +45,16 @@ pub(crate) fn standing(disk: &dyn Disk, root: &Path) -> Result<Standing> {
         Some(EntryKind::Directory) => {}
         Some(_) => return not_a_store("it is not a folder"),
     }
-    match files::read_whole(disk, &root.join(IDENTITY)) {
-        Ok(bytes) => identity(root, &bytes).map(Standing::Store),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => unfinished(disk, root),
+    let look = || match files::read_whole(disk, &root.join(IDENTITY)) {
+        Ok(bytes) => identity(root, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::from_io(format!("read {}", root.join(IDENTITY).display()), error)),
+    };
+    if let Some(identity) = look()? {
+        return Ok(Standing::Store(identity));
     }
+    // Another process may have made the store since: what it made is nothing foreign, and an identity stays once it is there.
+    unfinished(disk, root).or_else(|error| look()?.map(Standing::Store).ok_or(error))
 }
 
 fn identity(root: &Path, bytes: &[u8]) -> Result<Identity> {
@@ -169,3 +174,7 @@ fn sync_parent(disk: &dyn Disk, root: &Path) -> io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+#[path = "create_tests.rs"]
+mod tests;

@@ -51,6 +51,8 @@ pub struct Tally {
     pub count: u64,
     /// What else is worth knowing, such as how many were refused.
     pub notes: BTreeMap<&'static str, u64>,
+    /// Why nothing can be tried on this machine, if so.
+    pub skipped: Option<&'static str>,
 }
 
 impl Tally {
@@ -64,9 +66,15 @@ impl Tally {
         *self.notes.entry(name).or_default() += count;
     }
 
+    /// Says why nothing can be tried on this machine. It is not counted, and shown.
+    pub fn skip(&mut self, why: &'static str) {
+        self.skipped = Some(why);
+    }
+
     /// Adds what another one counted.
     pub fn add(&mut self, other: &Self) {
         self.count += other.count;
+        self.skipped = self.skipped.or(other.skipped);
         for (name, count) in &other.notes {
             self.note(name, *count);
         }

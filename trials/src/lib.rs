@@ -16,6 +16,8 @@ pub mod damage;
 pub mod images;
 pub mod money;
 pub mod oracle;
+#[cfg(feature = "rocksdb")]
+pub mod real;
 pub mod runner;
 pub mod soak;
 pub mod workload;

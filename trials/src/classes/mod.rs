@@ -8,6 +8,12 @@ mod t05_bit_rot;
 mod t06_sector_faults;
 mod t07_failing_calls;
 mod t08_failed_syncs;
+#[cfg(feature = "rocksdb")]
+mod t10_kill;
+#[cfg(feature = "rocksdb")]
+mod t11_system_calls;
+#[cfg(feature = "rocksdb")]
+mod t14_lock;
 mod t15_interleavings;
 mod t18_money;
 mod t19_recovery_table;
@@ -27,6 +33,12 @@ pub const ALL: &[Class] = &[
     t06_sector_faults::CLASS,
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t10_kill::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t11_system_calls::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t14_lock::CLASS,
     t18_money::CLASS,
     t19_recovery_table::CLASS,
     t20_format::CLASS,
