@@ -35,6 +35,7 @@ gate! {
     t11_system_calls: "T11",
     #[cfg(feature = "rocksdb")]
     t14_lock: "T14",
+    t16_model: "T16",
     t18_money: "T18",
     t19_recovery_table: "T19",
     t20_format: "T20",

@@ -15,6 +15,7 @@ mod t11_system_calls;
 #[cfg(feature = "rocksdb")]
 mod t14_lock;
 mod t15_interleavings;
+mod t16_model;
 mod t18_money;
 mod t19_recovery_table;
 mod t20_format;
@@ -39,6 +40,7 @@ pub const ALL: &[Class] = &[
     t11_system_calls::CLASS,
     #[cfg(feature = "rocksdb")]
     t14_lock::CLASS,
+    t16_model::CLASS,
     t18_money::CLASS,
     t19_recovery_table::CLASS,
     t20_format::CLASS,
