@@ -241,6 +241,8 @@ fn operations() {
             Look { number: 4 },
         ],
     );
+    let fill = Operation::Full { spare: 20 };
+    plan("full", vec![roll(0), fill, roll(0), roll(1), roll(2), Sync, Operation::Room, roll(1), Look { number: 3 }]);
     let submit = Submit(batch(None, &[part(2, Expected::Any, &[FACT])]));
     plan(
         "kills",

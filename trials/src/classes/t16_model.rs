@@ -36,4 +36,6 @@ fn piece(seed: u64, tally: &mut Tally) {
     tally.note("repeats", met.repeats);
     tally.note("crashes", met.crashes);
     tally.note("within an operation", met.within);
+    tally.note("refused by a full disk", met.full);
+    tally.note("left in doubt by it", met.in_doubt);
 }

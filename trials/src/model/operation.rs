@@ -78,6 +78,10 @@ pub enum Operation {
     PowerCut { seed: u8 },
     /// The process dies or the power fails before so many changes of the disk from here on, within another operation.
     Cut { calls: u8, seed: u8, kill: bool },
+    /// The disk takes so much more, and then no more.
+    Full { spare: u8 },
+    /// There is room again.
+    Room,
 }
 
 /// A commit.
@@ -275,7 +279,7 @@ fn write_shape(shape: &Shape) -> [u8; 2] {
 }
 
 /// How many of 64 numbers stand for each operation.
-const WEIGHTS: [u8; 21] = [18, 5, 6, 3, 1, 1, 4, 2, 3, 3, 2, 2, 2, 2, 2, 1, 1, 2, 1, 1, 2];
+const WEIGHTS: [u8; 23] = [17, 4, 6, 3, 1, 1, 4, 2, 3, 3, 2, 2, 2, 2, 2, 1, 1, 2, 1, 1, 2, 1, 1];
 
 fn kind_of(byte: u8) -> usize {
     let mut left = byte % 64;
@@ -325,10 +329,12 @@ impl Operation {
             }
             18 => Self::Kill,
             19 => Self::PowerCut { seed: bytes.byte() },
-            _ => {
+            20 => {
                 let calls = bytes.byte();
                 Self::Cut { calls: calls % 32, kill: calls / 32 % 4 == 3, seed: bytes.byte() }
             }
+            21 => Self::Full { spare: bytes.byte() },
+            _ => Self::Room,
         })
     }
 
@@ -355,6 +361,8 @@ impl Operation {
             Self::Kill => 18,
             Self::PowerCut { .. } => 19,
             Self::Cut { .. } => 20,
+            Self::Full { .. } => 21,
+            Self::Room => 22,
         }
     }
 
@@ -364,7 +372,7 @@ impl Operation {
             Self::Commit(batch) | Self::Submit(batch) => batch.write(bytes),
             Self::Again { which, change, submit } => bytes.extend([*change as u8 + 12 * u8::from(*submit), *which]),
             Self::Wait { which } | Self::Drop { which } => bytes.push(*which),
-            Self::Sync | Self::Housekeep | Self::Beside | Self::Kill => {}
+            Self::Sync | Self::Housekeep | Self::Beside | Self::Kill | Self::Room => {}
             Self::Clock { micros } => bytes.push(micros.cast_unsigned()),
             Self::ReadAll(selection) => selection.write(bytes),
             Self::ReadStream { stream, selection } => {
@@ -381,7 +389,7 @@ impl Operation {
             Self::Checkpoint { consumer, sequence } => bytes.extend([*consumer, *sequence]),
             Self::Consume { consumer, events } => bytes.extend([*consumer, *events]),
             Self::Reopen { verify, lose_index } => bytes.push(u8::from(*verify) * 3 + u8::from(*lose_index) * 12),
-            Self::PowerCut { seed } => bytes.push(*seed),
+            Self::PowerCut { seed: number } | Self::Full { spare: number } => bytes.push(*number),
             Self::Cut { calls, seed, kill } => bytes.extend([calls + 96 * u8::from(*kill), *seed]),
         }
     }

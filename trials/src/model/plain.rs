@@ -251,6 +251,11 @@ impl Model {
         }
     }
 
+    /// The last commit that was given its places has them no more: there is no room for it.
+    pub fn take_back(&mut self) {
+        self.pending.pop();
+    }
+
     /// Writes and syncs.
     pub fn sync(&mut self) {
         self.flush();

@@ -14,6 +14,7 @@ use crate::workload::{ROOT, Shape, World};
 mod beside;
 mod build;
 mod compare;
+mod full;
 mod read;
 
 pub(crate) use build::{again, ready};
@@ -36,6 +37,10 @@ pub struct Met {
     pub crashes: u64,
     /// Those of them within an operation.
     pub within: u64,
+    /// Commits that a full disk refused.
+    pub full: u64,
+    /// Commits that it left in doubt.
+    pub in_doubt: u64,
 }
 
 /// A crash that is to happen.
@@ -62,6 +67,7 @@ pub(super) struct Run {
     keyed: Vec<Batch>,
     held: VecDeque<read::Held>,
     armed: Option<Armed>,
+    is_full: bool,
     ids: u64,
     met: Met,
 }
@@ -111,6 +117,7 @@ impl Run {
             keyed: Vec::new(),
             held: VecDeque::new(),
             armed: None,
+            is_full: false,
             ids: 0,
             met: Met::default(),
         };
@@ -171,10 +178,9 @@ impl Run {
                 let outcome = self.store().sync().map(bitacora::Sequence::get);
                 assert_eq!(outcome.map_err(|error| error.kind()), Ok(self.model.last()), "sync");
             }
-            Operation::Housekeep => {
-                self.model.flush();
-                self.store().housekeep().unwrap_or_else(|error| panic!("housekeep: {error}"));
-            }
+            Operation::Housekeep => self.housekeep(),
+            Operation::Full { spare } => self.fill(*spare),
+            Operation::Room => self.give_room(),
             Operation::Clock { micros } => {
                 self.model.clock = Timestamp::from_micros(self.model.clock.as_micros() + i64::from(*micros));
                 self.clock.set(self.model.clock);
@@ -225,12 +231,15 @@ impl Run {
             self.keyed.push(batch.clone());
         }
         let expected = self.model.submit(&ready);
-        let commit = build::commit(&ready, batch.reserve);
         match &expected {
             Ok(Answer::Repeat(_)) => self.met.repeats += 1,
             Ok(Answer::Placed(_)) => self.met.commits += 1,
             Err(_) => self.met.refused += 1,
         }
+        if self.is_full && matches!(expected, Ok(Answer::Placed(_))) {
+            return self.commit_to_full(&ready, batch.reserve, expected.expect("a place"));
+        }
+        let commit = build::commit(&ready, batch.reserve);
         if submit {
             match (self.store().submit(commit), expected) {
                 (Ok(ticket), Ok(answer)) => self.tickets.push(Awaited { ticket, answer }),
@@ -270,6 +279,7 @@ impl Run {
     }
 
     fn reopen(&mut self, verify: bool, lose_index: bool) {
+        self.give_room();
         self.model.sync();
         self.store().close().unwrap_or_else(|error| panic!("close: {error}"));
         let store = self.store.take().expect("the store is open");
@@ -326,6 +336,7 @@ impl Run {
             self.world.abandon(store);
         }
         self.world = world;
+        self.give_room();
         self.open();
         let last = self.store().last_sequence().get();
         let bounds = lower..=self.model.last();
@@ -347,6 +358,7 @@ impl Run {
     /// Closes, and looks at everything once more.
     fn end(&mut self) {
         self.disarm();
+        self.give_room();
         self.compare();
         self.model.sync();
         self.store().close().unwrap_or_else(|error| panic!("close: {error}"));

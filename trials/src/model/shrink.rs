@@ -158,6 +158,7 @@ impl Operation {
             Self::Drop { which } => smaller(*which).map(|which| Self::Drop { which }).collect(),
             Self::Resume { events } => smaller(*events).map(|events| Self::Resume { events }).collect(),
             Self::Look { number } => smaller(*number).map(|number| Self::Look { number }).collect(),
+            Self::Full { spare } => smaller(*spare).map(|spare| Self::Full { spare }).collect(),
             Self::PowerCut { seed } => smaller(*seed).map(|seed| Self::PowerCut { seed }).collect(),
             Self::Snapshot { stream, version } => {
                 smaller(*version).map(|version| Self::Snapshot { stream: *stream, version }).collect()
