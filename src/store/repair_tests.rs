@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::sim::{CrashOptions, Random, SimulatedDisk};
+use crate::format::segment::SegmentHeader;
 use crate::index::MemoryIndexProvider;
 
 const ROOT: &str = "/store";
@@ -266,4 +267,26 @@ fn a_log_that_is_damaged_before_the_end_of_the_index_is_told_by_all() {
     world.disk.flip_bit(&last, end as u64 - 20, 3).unwrap();
     let report = verify_in(&world.environment(), ROOT).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+}
+
+/// What: a segment's header whose checksum fits and whose ordinal is the largest number made a sum overflow, which ends a program
+/// that is built with overflow checks.
+/// Why: one was added to the ordinal before it was compared.
+/// How found: the fuzz target `segment`, built with overflow checks.
+#[test]
+fn a_header_with_the_largest_ordinal_is_refused() {
+    let world = World::default();
+    let store = Store::open_in(&world.environment(), ROOT, options()).unwrap();
+    store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+    store.close().unwrap();
+    let first = world.segments().remove(0);
+    let mut bytes = world.disk.read_file(&first).unwrap();
+    let mut header = SegmentHeader::decode(&bytes, StoreId::from_bytes([7; 16]), Sequence::FIRST).unwrap();
+    header.ordinal = u64::MAX;
+    let encoded = header.encode();
+    bytes[..encoded.len()].copy_from_slice(&encoded);
+    world.disk.write_file(&first, &bytes).unwrap();
+    let refused = Store::open_in(&world.environment(), ROOT, options()).err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Corrupt));
+    assert!(!verify_in(&world.environment(), ROOT).unwrap().is_ok());
 }

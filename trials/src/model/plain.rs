@@ -133,10 +133,11 @@ impl Model {
         self.commits.last().map_or(0, |commit| commit.receipt.sequence_last.get())
     }
 
-    /// The store's time.
+    /// The store's time, which begins in 1970 where the clock says less.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.commits.last().map_or(self.clock, |commit| self.clock.max(commit.receipt.timestamp))
+        let last = self.commits.last().map_or(Timestamp::EPOCH, |commit| commit.receipt.timestamp);
+        self.clock.max(last)
     }
 
     /// What lies beside the log now.
