@@ -212,6 +212,11 @@ fn check(world: &World, base: &Base, is_forged: bool) {
 
 /// Every event of a store; `None` for one that is refused as damaged.
 fn each_event(store: &Store) -> Vec<Option<Event>> {
+    let all: Result<Vec<Event>> = store.read_all(..).collect();
+    if let Ok(all) = all {
+        assert_eq!(all.len() as u64, store.last_sequence().get(), "every event up to the last");
+        return all.into_iter().map(Some).collect();
+    }
     let event = |sequence| match store.event(Sequence::new(sequence)) {
         Ok(event) => Some(event.expect("an event up to the last")),
         Err(error) => {

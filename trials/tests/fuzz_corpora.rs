@@ -8,6 +8,8 @@ mod targets;
 
 use std::path::Path;
 
+use bitacora::disk::sim::Random;
+
 fn run(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut inputs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -20,8 +22,26 @@ fn run(target: &str, body: fn(&[u8])) {
     }
 }
 
+/// Bytes that were drawn, for where nobody fuzzes; the same each time.
+fn run_drawn(target: &str, body: fn(&[u8])) {
+    const INPUTS: usize = 2_000;
+    const BYTES_MAX: usize = 64;
+    let mut random = Random::new(17);
+    for number in 0..INPUTS {
+        let mut bytes = vec![0; random.index(BYTES_MAX)];
+        random.fill(&mut bytes);
+        let outcome = std::panic::catch_unwind(|| body(&bytes));
+        assert!(outcome.is_ok(), "{target}, input {number}: {bytes:?}");
+    }
+}
+
 macro_rules! corpora {
     ($($test:ident: $target:ident,)*) => {
+        #[test]
+        fn drawn_bytes_do_no_harm() {
+            $(run_drawn(stringify!($target), targets::$target);)*
+        }
+
         $(#[test]
         fn $test() {
             run(stringify!($target), targets::$target);
