@@ -260,11 +260,16 @@ fn operations() {
             PowerCut { seed: 200 },
         ],
     );
+}
+
+fn expectations() {
+    let one = |expected| Operation::Commit(batch(None, &[part(0, expected, &[FACT])]));
     let expectations = [Expected::NoStream, Expected::Exists, Expected::Current, Expected::Ahead, Expected::Behind];
-    plan("expectations", expectations.map(|expected| one(0, expected)).to_vec());
+    plan("expectations", expectations.map(one).to_vec());
     // Found a wrong model: version zero is that of a stream without events.
-    let both = Commit(batch(None, &[part(0, Expected::NoStream, &[FACT]), part(0, Expected::Exists, &[FACT])]));
-    let zero = Commit(batch(
+    let both =
+        Operation::Commit(batch(None, &[part(0, Expected::NoStream, &[FACT]), part(0, Expected::Exists, &[FACT])]));
+    let zero = Operation::Commit(batch(
         None,
         &[
             part(1, Expected::NoStream, &[FACT]),
@@ -272,7 +277,7 @@ fn operations() {
             part(2, Expected::Current, &[FACT]),
         ],
     ));
-    plan("version-zero", vec![both, one(0, Expected::Current), one(0, Expected::Ahead), zero]);
+    plan("version-zero", vec![both, one(Expected::Current), one(Expected::Ahead), zero]);
 }
 
 /// The folder's number, and then what is done to which file, see the target.
@@ -296,12 +301,13 @@ fn directories() {
 }
 
 fn main() {
-    let targets: [(&str, fn()); 6] = [
+    let targets: [(&str, fn()); 7] = [
         ("logs", logs),
         ("index", index),
         ("wallets", wallets),
         ("payments", payments),
         ("operations", operations),
+        ("expectations", expectations),
         ("directories", directories),
     ];
     let asked: Vec<String> = std::env::args().skip(1).collect();
