@@ -56,6 +56,7 @@ pub enum Defect {
     ForgetTailOfWalk,
     LeakFileHandles,
     SkipSyncOfWritingAgain,
+    TrustWatermark,
 }
 
 #[cfg(feature = "sabotage")]

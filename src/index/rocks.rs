@@ -48,6 +48,9 @@ impl IndexProvider for RocksIndexProvider {
             if !folder::has_database(directory)? {
                 return Ok(IndexEvidence::Absent);
             }
+            if let Some(damage) = folder::damage(directory) {
+                return Ok(IndexEvidence::Unusable(damage));
+            }
             let families = tuning::families(&tuning::cache());
             let db = DB::open_cf_descriptors_read_only(&tuning::database(Role::Witness), directory, families, false)
                 .map_err(|error| folder::failed("open read-only", directory, error))?;
@@ -243,8 +246,15 @@ impl RocksIndex {
     fn read<T>(&self, name: &str, read: impl Fn(&Family<'_>) -> Result<T>) -> Result<T> {
         let open = self.open.read();
         let open = open.as_ref().ok_or_else(closed)?;
-        let attempts = if open.scratch.is_some() { SECONDARY_ATTEMPTS } else { 1 };
-        attempt(attempts, || self.look_again(&open.db), || read(&family(&open.db, &self.directory, name)?))
+        let is_secondary = open.scratch.is_some();
+        let attempts = if is_secondary { SECONDARY_ATTEMPTS } else { 1 };
+        let outcome =
+            attempt(attempts, || self.look_again(&open.db), || read(&family(&open.db, &self.directory, name)?));
+        outcome.inspect_err(|error| {
+            if !is_secondary {
+                folder::note_damage(&self.directory, error);
+            }
+        })
     }
 
     /// The database, to write to.
@@ -253,7 +263,9 @@ impl RocksIndex {
         match open.as_ref() {
             None => Err(closed()),
             Some(Open { scratch: Some(_), .. }) => Err(read_only()),
-            Some(Open { db, scratch: None }) => write(db),
+            Some(Open { db, scratch: None }) => {
+                write(db).inspect_err(|error| folder::note_damage(&self.directory, error))
+            }
         }
     }
 

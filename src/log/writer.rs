@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::files::{LogFiles, Segment};
 use super::reserve::Reserve;
 use super::roll::{self, Filling, Room, Spare};
-use super::scan::Position;
+use super::scan::{Position, offset_u32};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -233,6 +233,7 @@ impl LogWriter {
             let place = self.place(&position, alignment);
             commit.place = Some(FrameAt { segment: self.segment.first, offset: position.offset });
             let (bytes, checksum) = commit.draft.complete(place, &commit.versions);
+            position.previous_frame = Some(offset_u32(position.offset));
             position.offset += to_u64(bytes.len());
             position.next = position.next.plus(to_u64(commit.versions.len()));
             position.chain = checksum;
@@ -347,7 +348,7 @@ impl LogWriter {
         self.file = file;
         self.header = header;
         self.capacity = length / self.options.alignment * self.options.alignment;
-        self.position.offset = u64::from(frames_offset);
+        (self.position.offset, self.position.previous_frame) = (u64::from(frames_offset), None);
         self.zeroed = if is_filled { self.capacity } else { self.position.offset };
         self.promised = self.durable;
         self.rolls += 1;
@@ -439,6 +440,7 @@ impl LogWriter {
         self.is_dirty = true;
         disk::write_all_at(self.file.as_ref(), &[&bytes], self.position.offset)
             .map_err(|source| WriteError::fatal("write a mark to", self.segment.first, source))?;
+        self.position.previous_frame = Some(offset_u32(self.position.offset));
         self.position.offset = end;
         self.position.chain = checksum;
         self.promised = self.durable;

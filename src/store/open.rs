@@ -213,7 +213,7 @@ impl Opening<'_> {
         let files = LogFiles::new(Arc::clone(&self.disk), self.directory.clone(), self.store_id, &inventory.segments);
         let files = Arc::new(files);
         let mut last = examine::open_last(&files, OpenMode::ReadWrite)?;
-        let start = start(&files, index)?;
+        let start = start_of_walk(&files, index.watermark.as_ref())?;
         let keeps_tail = index.rebuild.is_none() || files.count() == 1;
         let keeps_tail = keeps_tail && !sabotage::has(Defect::ForgetTailOfWalk);
         let mut tail = Tail::default();
@@ -489,25 +489,13 @@ fn is_full<T>(result: &Result<T>) -> bool {
 }
 
 /// Where the walk starts: where the index ends, or at the beginning.
-pub(super) fn start_of_walk(files: &LogFiles, watermark: Option<&Watermark>) -> Result<Start> {
+pub(super) fn start_of_walk(files: &Arc<LogFiles>, watermark: Option<&Watermark>) -> Result<Start> {
     if let Some(mark) = watermark {
-        return Ok(Start::after(mark));
+        return walk::start_after(files, mark);
     }
     let segments = files.all();
     let Some(first) = segments.first() else { unreachable!("a log has a segment") };
     Ok(Start::of(&files.header(first)?))
-}
-
-fn start(files: &LogFiles, index: &IndexStanding) -> Result<Start> {
-    let start = start_of_walk(files, index.watermark.as_ref())?;
-    let Some(mark) = &index.watermark else { return Ok(start) };
-    let length = files.open(mark.segment)?.length().map_err(|source| LogFiles::io(mark.segment, "look at", source))?;
-    if length < mark.offset {
-        let expected =
-            format!("at least {} bytes, through sequence {}, as the index proves", mark.offset, mark.sequence);
-        return Err(files::corrupt(mark.segment, length, mark.sequence, expected, format!("{length} bytes")));
-    }
-    Ok(start)
 }
 
 fn evidence(walked: &Walk, last: &LastSegment, witnesses: Witnesses) -> Evidence {

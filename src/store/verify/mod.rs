@@ -169,7 +169,12 @@ pub(super) fn check_store(
         report.find(FindingKind::Missing, LOG, None, report.last_sequence.next(), detail);
     }
     match index {
-        Ok(index) => index::check(index.as_ref(), &walk, report)?,
+        Ok(index) => {
+            if !has_writer {
+                index::check_opening(environment, root, store_id, index.as_ref(), report);
+            }
+            index::check(index.as_ref(), &walk, report)?;
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string()),
     }

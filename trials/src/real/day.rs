@@ -43,6 +43,13 @@ pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
+/// Whether its store has a log. A store that was killed while it was made may have none yet, and is not there to read.
+#[must_use]
+pub fn has_log(folder: &Path) -> bool {
+    let names = std::fs::read_dir(store_in(folder).join("log")).into_iter().flatten().filter_map(Result::ok);
+    names.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "seg"))
+}
+
 /// The gateway's folder.
 #[must_use]
 pub fn gateway_in(folder: &Path) -> PathBuf {
