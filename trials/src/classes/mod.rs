@@ -13,6 +13,8 @@ mod t10_kill;
 #[cfg(feature = "rocksdb")]
 mod t11_system_calls;
 #[cfg(feature = "rocksdb")]
+mod t12_power_loss;
+#[cfg(feature = "rocksdb")]
 mod t14_lock;
 mod t15_interleavings;
 mod t18_money;
@@ -37,6 +39,8 @@ pub const ALL: &[Class] = &[
     t10_kill::CLASS,
     #[cfg(feature = "rocksdb")]
     t11_system_calls::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t12_power_loss::CLASS,
     #[cfg(feature = "rocksdb")]
     t14_lock::CLASS,
     t18_money::CLASS,

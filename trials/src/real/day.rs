@@ -43,6 +43,14 @@ pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
+/// Whether the store has a log, so that it can be opened to read.
+#[must_use]
+pub fn has_log(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(store_in(folder).join("log"));
+    let mut names = entries.into_iter().flatten().filter_map(std::result::Result::ok).map(|entry| entry.file_name());
+    names.any(|name| Path::new(&name).extension().is_some_and(|extension| extension == "seg"))
+}
+
 /// The gateway's folder.
 #[must_use]
 pub fn gateway_in(folder: &Path) -> PathBuf {
