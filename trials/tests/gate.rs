@@ -34,6 +34,8 @@ gate! {
     #[cfg(feature = "rocksdb")]
     t11_system_calls: "T11",
     #[cfg(feature = "rocksdb")]
+    t12_power_loss: "T12",
+    #[cfg(feature = "rocksdb")]
     t13_index_skew: "T13",
     #[cfg(feature = "rocksdb")]
     t14_lock: "T14",

@@ -13,6 +13,8 @@ mod t10_kill;
 #[cfg(feature = "rocksdb")]
 mod t11_system_calls;
 #[cfg(feature = "rocksdb")]
+mod t12_power_loss;
+#[cfg(feature = "rocksdb")]
 mod t13_index_skew;
 #[cfg(feature = "rocksdb")]
 mod t14_lock;
@@ -39,6 +41,8 @@ pub const ALL: &[Class] = &[
     t10_kill::CLASS,
     #[cfg(feature = "rocksdb")]
     t11_system_calls::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t12_power_loss::CLASS,
     #[cfg(feature = "rocksdb")]
     t13_index_skew::CLASS,
     #[cfg(feature = "rocksdb")]

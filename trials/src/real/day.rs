@@ -43,11 +43,12 @@ pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
 }
 
-/// Whether its store has a log. A store that was killed while it was made may have none yet, and is not there to read.
+/// Whether the store has a log, so that it can be opened to read.
 #[must_use]
 pub fn has_log(folder: &Path) -> bool {
-    let names = std::fs::read_dir(store_in(folder).join("log")).into_iter().flatten().filter_map(Result::ok);
-    names.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|end| end == "seg"))
+    let entries = std::fs::read_dir(store_in(folder).join("log"));
+    let mut names = entries.into_iter().flatten().filter_map(std::result::Result::ok).map(|entry| entry.file_name());
+    names.any(|name| Path::new(&name).extension().is_some_and(|extension| extension == "seg"))
 }
 
 /// The gateway's folder.

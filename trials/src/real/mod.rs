@@ -7,6 +7,7 @@
 pub mod day;
 pub mod fleet;
 pub mod folder;
+pub mod mount;
 pub mod operations;
 pub mod oracle;
 pub mod plan;
@@ -26,6 +27,11 @@ pub const STORE_FAILED: u8 = 3;
 /// # Errors
 /// The words are not those of a child.
 pub fn child(words: &[String]) -> Result<ExitCode, String> {
+    #[cfg(feature = "sabotage")]
+    if let Some(number) = std::env::var_os(process::SABOTAGE) {
+        let number = number.to_str().and_then(|number| number.parse().ok()).ok_or("no number of a defect")?;
+        bitacora::sabotage::choose_number(number);
+    }
     let (what, rest) = words.split_first().ok_or("a child of what?")?;
     match what.as_str() {
         "day" => day::child(rest),
