@@ -43,5 +43,7 @@ gate! {
     t19_recovery_table: "T19",
     t20_format: "T20",
     t21_determinism: "T21",
+    #[cfg(feature = "rocksdb")]
+    t23_soak: "T23",
     t24_backup_under_load: "T24",
 }

@@ -78,6 +78,12 @@ defects! {
     skip_writing_again: SkipWritingAgain => "T8",
     skip_second_sync: SkipSecondSync => "T8",
     #[cfg(feature = "rocksdb")]
+    trust_watermark: TrustWatermark => "T13",
+    #[cfg(feature = "rocksdb")]
+    open_without_lock: OpenWithoutLock => "T14",
+    #[cfg(feature = "rocksdb")]
+    leak_file_handles: LeakFileHandles => "T23",
+    #[cfg(feature = "rocksdb")]
     acknowledge_before_sync_on_real_file_systems: AcknowledgeBeforeSync => "T12",
     fresh_key_for_each_attempt: FreshKeyForEachAttempt => "T18",
     release_blindly: ReleaseBlindly => "T18",

@@ -23,6 +23,8 @@ mod t18_money;
 mod t19_recovery_table;
 mod t20_format;
 mod t21_determinism;
+#[cfg(feature = "rocksdb")]
+mod t23_soak;
 mod t24_backup_under_load;
 
 use crate::class::Class;
@@ -51,6 +53,8 @@ pub const ALL: &[Class] = &[
     t19_recovery_table::CLASS,
     t20_format::CLASS,
     t21_determinism::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t23_soak::CLASS,
     t24_backup_under_load::CLASS,
 ];
 
