@@ -32,9 +32,9 @@ const PIECE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 const MIB: u64 = 1024 * 1024;
 
-/// What a process may take. The index has up to 128 files open and 8 MiB of blocks in memory; the rest is for two segments of
-/// events that wait for the index, wallets and payments. A minute needs a quarter of either.
-const HANDLES_MAX: u64 = 192;
+/// What a process may take. The index has few files after a minute, and 8 MiB of blocks in memory; the rest is for two
+/// segments of events that wait for the index, wallets and payments. Half of either is what is seen.
+const HANDLES_MAX: u64 = 64;
 const MEMORY_BYTES_MAX: u64 = 64 * MIB;
 
 /// What an event takes in the log beside its payload.
