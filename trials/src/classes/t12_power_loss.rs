@@ -16,10 +16,10 @@ use bitacora::disk::sim::Random;
 
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::real::day::{self, From};
-use crate::real::mount::{self, FileSystem, Mounted};
+use crate::real::mount::{FileSystem, Mounted};
 use crate::real::oracle::{self, Known};
 use crate::real::plan::{Against, Plan};
-use crate::real::{folder, process, side_by_side};
+use crate::real::{apart, folder, process, side_by_side};
 
 pub const CLASS: Class = Class {
     id: "T12",
@@ -37,6 +37,11 @@ const IMAGE_BYTES: u64 = 320 << 20;
 const MEMORY_BYTES: u64 = 1 << 30;
 
 fn piece(seed: u64, tally: &mut Tally) {
+    apart::piece(CLASS.id, seed, tally);
+}
+
+/// The same, in the process that was started for it.
+pub(super) fn piece_apart(seed: u64, tally: &mut Tally) {
     side_by_side(tally, &[2 * seed, 2 * seed + 1], one_image);
 }
 
@@ -67,9 +72,6 @@ impl Bench {
 }
 
 fn one_image(seed: u64, tally: &mut Tally) {
-    if let Err(why) = mount::prepare() {
-        return tally.skip(why);
-    }
     let system = FileSystem::ALL[usize::try_from(seed % 4).expect("small")];
     let place = folder::temporary();
     let memory = Mounted::memory(&place.path().join("memory"), MEMORY_BYTES);
