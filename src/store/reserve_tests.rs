@@ -122,6 +122,43 @@ fn on_a_full_disk_what_must_be_written_is_written_and_everything_else_is_refused
     }
 }
 
+/// What: Where the reserve was as long as a segment and there was no room for it at an open, every plain commit was refused,
+/// though the active segment was empty but for a header.
+/// Why: A segment that was made of the reserve is known by its length, and every segment had that length.
+/// How found: By reading, while T9 was built.
+#[test]
+fn a_reserve_as_long_as_a_segment_is_not_taken_for_one() {
+    for reserve_bytes in [Some(8192), None] {
+        let world = World::default();
+        let options = || {
+            let options = options();
+            match reserve_bytes {
+                Some(bytes) => options.reserve_bytes(bytes),
+                None => Options { reserve_bytes: None, ..options },
+            }
+        };
+        world.open(options()).close().unwrap();
+        world.disk.remove_file(&PathBuf::from("/store/log/reserve")).unwrap();
+        world.leave(Some(0));
+        let store = world.open(options());
+        assert_eq!(store.info().unwrap().reserve_bytes, 0, "there is no room for it");
+        store.commit(plain("plain")).unwrap();
+        // One that was made of it is still known for that.
+        world.leave(None);
+        store.housekeep().unwrap();
+        world.leave(Some(0));
+        let mut known = fill(&store);
+        known.insert(0, "plain".to_owned());
+        known.push("must".to_owned());
+        store.commit(must("must")).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let store = world.open(options());
+        assert_eq!(store.commit(plain("small")).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(all(&store), known);
+    }
+}
+
 #[test]
 fn a_spent_reserve_ends_in_a_clean_refusal() {
     let world = World::default();
