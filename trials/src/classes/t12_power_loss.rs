@@ -131,7 +131,7 @@ fn live_until_cut(
         Process::Ends | Process::EndsClosing => {
             if process == Process::EndsClosing {
                 child.end_input();
-                lines.extend(child.lines_for(after / 8));
+                lines.extend(child.lines_for(after / 2));
             }
             child.strike();
             cut();
