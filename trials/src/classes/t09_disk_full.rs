@@ -17,13 +17,13 @@ use bitacora::aggregate::{ExecuteError, ExecuteOptions, Repository};
 use bitacora::disk::OsDisk;
 use bitacora::disk::sim::Random;
 use bitacora::index::MemoryIndexProvider;
-use bitacora::money::Money;
-use bitacora::payment::{FileGateway, GatewayAnswer, GatewayOutcome, GatewayProfile, Orchestrator, PaymentGateway};
+use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, PaymentGateway};
 use bitacora::wallet::{Wallet, WalletCommand};
 use bitacora::{Checkpoint, Environment, Error, ErrorKind, Options, Preallocation, Result, Store, verify_in};
 
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::real::day::{gateway_in, store_in};
+use crate::real::gateway::DisturbedGateway;
 use crate::real::mount::{FileSystem, Filler, Mounted};
 use crate::real::oracle::{Known, check_events, check_money, settle};
 use crate::real::plan::{Against, Deed, Plan, USERS, WRITERS, deed_id, euro};
@@ -78,7 +78,7 @@ pub(super) fn piece_apart(seed: u64, tally: &mut Tally) {
     let memory = Mounted::memory(&place.path().join("memory"), 4 * ROOM_BYTES);
     let mut random = Random::new(seed ^ 0x6675_6c6c);
     let stage = Stage::ALL[usize::try_from(seed % 8).expect("small")];
-    let (is_ext4, is_rocks) = (seed / 8 % 2 == 1, seed / 16 % 2 == 0);
+    let (is_ext4, is_rocks) = (seed / 8 % 2 == 1, seed / 16 % 2 != 1);
     let point = memory.point().join("small");
     let small = if is_ext4 {
         let system = [FileSystem::Ext4Ordered, FileSystem::Ext4Journal, FileSystem::Ext4Writeback][random.index(3)];
@@ -478,7 +478,7 @@ impl Trial {
         };
         let profile = GatewayProfile { decline_permille: 500, ..self.plan.gateway() };
         let inner = FileGateway::open_with(gateway_in(&self.folder), profile).expect("the gateway has room");
-        let payments = self.payments(store, Arc::new(FillingGateway { inner, act: Mutex::new(Some(Box::new(fill))) }));
+        let payments = self.payments(store, Arc::new(DisturbedGateway::new(inner, fill)));
         let (number, request) = loop {
             let number = self.book().deed;
             self.book().deed += 1;
@@ -571,37 +571,5 @@ impl Trial {
         }
         tally.note("in doubt", u64::from(book.stopped > 0));
         tally.note("lost", 0);
-    }
-}
-
-/// A gateway during whose first call something happens.
-struct FillingGateway {
-    inner: FileGateway,
-    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl PaymentGateway for FillingGateway {
-    fn authorise(&self, key: &str, amount: Money, reference: &str) -> GatewayAnswer {
-        let act = self.act.lock().expect("no panic under this lock").take();
-        if let Some(act) = act {
-            act();
-        }
-        self.inner.authorise(key, amount, reference)
-    }
-
-    fn capture(&self, key: &str, authorise_key: &str, amount: Money) -> GatewayAnswer {
-        self.inner.capture(key, authorise_key, amount)
-    }
-
-    fn void(&self, key: &str, authorise_key: &str) -> GatewayAnswer {
-        self.inner.void(key, authorise_key)
-    }
-
-    fn refund(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
-        self.inner.refund(key, capture_key, amount)
-    }
-
-    fn query(&self, key: &str) -> GatewayOutcome {
-        self.inner.query(key)
     }
 }

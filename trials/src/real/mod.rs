@@ -8,6 +8,7 @@ pub mod apart;
 pub mod day;
 pub mod fleet;
 pub mod folder;
+pub mod gateway;
 pub mod mount;
 pub mod operations;
 pub mod oracle;
