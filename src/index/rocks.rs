@@ -288,7 +288,7 @@ impl RocksIndex {
 
     fn take_in(&self, db: &DB, file: &Path) -> Result<()> {
         // The state's changes so far become durable first, which bounds what a power cut takes of them.
-        db.flush_wal(true).map_err(|error| folder::failed("sync the state", &self.directory, error))?;
+        self.sync_state(db)?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         // The family has nothing in memory, so there is nothing that an ingest would have to wait for.
@@ -296,6 +296,18 @@ impl RocksIndex {
         let index = family(db, &self.directory, INDEX_FAMILY)?;
         db.ingest_external_file_cf_opts(index.handle, &options, vec![file])
             .map_err(|error| folder::failed("ingest a batch", &self.directory, error))
+    }
+
+    /// Makes the state's changes so far durable, by a synced write of what stands there already. Not by a sync of the
+    /// write-ahead log itself: that goes past RocksDB's own record of errors, and fails again on a log that had no room. For
+    /// RocksDB that is another error, one that it does not recover from when there is room, as it does from the first.
+    fn sync_state(&self, db: &DB) -> Result<()> {
+        let highest = self.state_sequence.lock();
+        let state = family(db, &self.directory, STATE_FAMILY)?;
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        db.put_cf_opt(state.handle, STATE_SEQUENCE_KEY, keys::encode_state_sequence(*highest), &options)
+            .map_err(|error| folder::failed("sync the state", &self.directory, error))
     }
 
     /// Makes the state durable in tables and ends background work.

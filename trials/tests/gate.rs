@@ -30,6 +30,8 @@ gate! {
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
     #[cfg(feature = "rocksdb")]
+    t09_disk_full: "T9",
+    #[cfg(feature = "rocksdb")]
     t10_kill: "T10",
     #[cfg(feature = "rocksdb")]
     t11_system_calls: "T11",

@@ -9,6 +9,8 @@ mod t06_sector_faults;
 mod t07_failing_calls;
 mod t08_failed_syncs;
 #[cfg(feature = "rocksdb")]
+mod t09_disk_full;
+#[cfg(feature = "rocksdb")]
 mod t10_kill;
 #[cfg(feature = "rocksdb")]
 mod t11_system_calls;
@@ -39,6 +41,8 @@ pub const ALL: &[Class] = &[
     t06_sector_faults::CLASS,
     t07_failing_calls::CLASS,
     t08_failed_syncs::CLASS,
+    #[cfg(feature = "rocksdb")]
+    t09_disk_full::CLASS,
     #[cfg(feature = "rocksdb")]
     t10_kill::CLASS,
     #[cfg(feature = "rocksdb")]
@@ -71,4 +75,14 @@ pub fn here() -> &'static [Class] {
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Class> {
     here().iter().find(|class| class.id.eq_ignore_ascii_case(id))
+}
+
+/// How a piece of this class is tried within the process that was started for it, for those that mount file systems.
+#[cfg(feature = "rocksdb")]
+pub(crate) fn apart(id: &str) -> Option<fn(u64, &mut crate::class::Tally)> {
+    match id {
+        "T9" => Some(t09_disk_full::piece_apart),
+        "T12" => Some(t12_power_loss::piece_apart),
+        _ => None,
+    }
 }

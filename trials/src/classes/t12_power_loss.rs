@@ -16,10 +16,10 @@ use bitacora::disk::sim::Random;
 
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::real::day::{self, From};
-use crate::real::mount::{self, FileSystem, Mounted};
+use crate::real::mount::{FileSystem, Mounted};
 use crate::real::oracle::{self, Known};
 use crate::real::plan::{Against, Plan};
-use crate::real::{folder, process, side_by_side};
+use crate::real::{apart, folder, process, side_by_side};
 
 pub const CLASS: Class = Class {
     id: "T12",
@@ -37,6 +37,11 @@ const IMAGE_BYTES: u64 = 320 << 20;
 const MEMORY_BYTES: u64 = 1 << 30;
 
 fn piece(seed: u64, tally: &mut Tally) {
+    apart::piece(CLASS.id, seed, tally);
+}
+
+/// The same, in the process that was started for it.
+pub(super) fn piece_apart(seed: u64, tally: &mut Tally) {
     side_by_side(tally, &[2 * seed, 2 * seed + 1], one_image);
 }
 
@@ -67,9 +72,6 @@ impl Bench {
 }
 
 fn one_image(seed: u64, tally: &mut Tally) {
-    if let Err(why) = mount::prepare() {
-        return tally.skip(why);
-    }
     let system = FileSystem::ALL[usize::try_from(seed % 4).expect("small")];
     let place = folder::temporary();
     let memory = Mounted::memory(&place.path().join("memory"), MEMORY_BYTES);
@@ -79,7 +81,7 @@ fn one_image(seed: u64, tally: &mut Tally) {
     let (mut known, mut from) = (Known::default(), From::default());
     for life in 0..2 + random.below(3) {
         let after = Duration::from_micros(random.below(400_000));
-        let process = if random.below(2) == 0 { Process::Ends } else { Process::GoesOn };
+        let process = [Process::Ends, Process::Ends, Process::EndsClosing, Process::GoesOn][random.index(4)];
         let label = format!("{}, power cut {life} after {after:?}, {process:?}, {:?}", system.name(), plan.options());
         known.begun = from.commits;
         let mounted = bench.mount();
@@ -102,10 +104,12 @@ fn one_image(seed: u64, tally: &mut Tally) {
 }
 
 /// What becomes of the process when the power goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Process {
     /// It ends with it, and never hears of the calls that are under way.
     Ends,
+    /// The same, while it closes the store or has just done so.
+    EndsClosing,
     /// It goes on, and every call that it makes from then on fails.
     GoesOn,
 }
@@ -124,7 +128,11 @@ fn live_until_cut(
     let switch = mounted.switch();
     let cut = || switch.cut().unwrap_or_else(|error| panic!("{label}: cut the power: {error}"));
     match process {
-        Process::Ends => {
+        Process::Ends | Process::EndsClosing => {
+            if process == Process::EndsClosing {
+                child.end_input();
+                lines.extend(child.lines_for(after / 2));
+            }
             child.strike();
             cut();
             lines.extend(child.kill());
@@ -139,6 +147,7 @@ fn live_until_cut(
             tally.note("under the process", 1);
         }
     }
+    tally.note("after the close", lines.iter().any(|line| line == "closed").into());
     tally.note("before the store was open", (!lines.iter().any(|line| line.starts_with("open"))).into());
     lines
 }
@@ -147,7 +156,7 @@ fn live_until_cut(
 fn check_failure(failure: Option<&str>, process: Process, label: &str) {
     let is_expected = match (process, failure.and_then(|line| line.split(' ').nth(1))) {
         (_, None) => true,
-        (Process::Ends, Some(_)) => false,
+        (Process::Ends | Process::EndsClosing, Some(_)) => false,
         (Process::GoesOn, Some(kind)) => ["Io", "CommitUnknown", "Poisoned", "ReadOnly"].contains(&kind),
     };
     assert!(is_expected, "{label}: {failure:?}");

@@ -4,9 +4,11 @@
 //! standard output what was acknowledged to it, a line each; the parent kills it, cuts its power or fills its disk, and holds
 //! what is left against those lines. What a child writes is a function of a seed, so the parent knows every byte of it.
 
+pub mod apart;
 pub mod day;
 pub mod fleet;
 pub mod folder;
+pub mod gateway;
 pub mod mount;
 pub mod operations;
 pub mod oracle;
@@ -34,6 +36,7 @@ pub fn child(words: &[String]) -> Result<ExitCode, String> {
     }
     let (what, rest) = words.split_first().ok_or("a child of what?")?;
     match what.as_str() {
+        "apart" => apart::child(rest),
         "day" => day::child(rest),
         "operations" => operations::child(rest),
         "fleet" => fleet::child(rest),

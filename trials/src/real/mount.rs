@@ -1,7 +1,7 @@
 //! File systems made for one trial: in memory or in an image, small, filled up or cut off.
 //!
-//! They are mounted in a namespace of the thread's own, so that nobody else sees them and the system unmounts them when the
-//! thread and its children are gone, however that comes about. Dropping one unmounts it sooner.
+//! They are mounted in a namespace of the process's own, so that nobody else sees them and the system unmounts them when the
+//! process and its children are gone, however that comes about. Dropping one unmounts it sooner.
 
 use std::fs::{self, File};
 use std::io;
@@ -69,7 +69,8 @@ impl FileSystem {
     }
 }
 
-/// Why nothing can be mounted here, if so. Otherwise this thread is in a namespace of mounts of its own from now on.
+/// Why nothing can be mounted here, if so. Otherwise this process is in a namespace of mounts of its own from now on; that is,
+/// the calling thread and those that it starts.
 ///
 /// # Errors
 /// Why.

@@ -121,6 +121,11 @@ impl Process {
         input.write_all(format!("{line}\n").as_bytes()).expect("it listens");
     }
 
+    /// Closes its input, which tells it to end.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> u32 {
