@@ -56,6 +56,7 @@ pub enum Defect {
     ForgetTailOfWalk,
     LeakFileHandles,
     SkipSyncOfWritingAgain,
+    TrustWatermark,
 }
 
 #[cfg(feature = "sabotage")]
@@ -71,6 +72,16 @@ mod chosen {
         CHOSEN.store(defect.map_or(0, |defect| defect as u32), Ordering::SeqCst);
     }
 
+    /// The number of what was chosen, zero where nothing was, for [`choose_number`] in a child.
+    pub fn number() -> u32 {
+        CHOSEN.load(Ordering::SeqCst)
+    }
+
+    /// Chooses what has this number in a process of the same build.
+    pub fn choose_number(number: u32) {
+        CHOSEN.store(number, Ordering::SeqCst);
+    }
+
     /// Whether this defect was chosen.
     pub(crate) fn has(defect: Defect) -> bool {
         CHOSEN.load(Ordering::Relaxed) == defect as u32
@@ -78,9 +89,9 @@ mod chosen {
 }
 
 #[cfg(feature = "sabotage")]
-pub use chosen::choose;
-#[cfg(feature = "sabotage")]
 pub(crate) use chosen::has;
+#[cfg(feature = "sabotage")]
+pub use chosen::{choose, choose_number, number};
 
 /// Whether this defect was chosen: never.
 #[cfg(not(feature = "sabotage"))]

@@ -29,6 +29,7 @@ pub(super) fn watermark(sequence: u64) -> Watermark {
         offset: sequence * 64,
         chain: 7,
         timestamp: Timestamp::from_micros(9),
+        previous_frame: None,
     }
 }
 

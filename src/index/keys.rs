@@ -197,7 +197,7 @@ pub(crate) fn decode_key_entry(bytes: &[u8]) -> Result<KeyEntry> {
 }
 
 pub(crate) fn encode_watermark(watermark: &Watermark) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(57);
+    let mut bytes = Vec::with_capacity(61);
     bytes.push(FORMAT);
     bytes.extend_from_slice(watermark.store_id.as_bytes());
     bytes.extend_from_slice(&watermark.sequence.get().to_le_bytes());
@@ -205,6 +205,8 @@ pub(crate) fn encode_watermark(watermark: &Watermark) -> Vec<u8> {
     bytes.extend_from_slice(&watermark.offset.to_le_bytes());
     bytes.extend_from_slice(&watermark.chain.to_le_bytes());
     bytes.extend_from_slice(&watermark.timestamp.as_micros().to_le_bytes());
+    // No frame starts a segment: its header does.
+    bytes.extend_from_slice(&watermark.previous_frame.unwrap_or(0).to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     bytes
 }
@@ -218,6 +220,7 @@ pub(crate) fn decode_watermark(bytes: &[u8]) -> Result<Watermark> {
         offset: reader.u64()?,
         chain: reader.u32()?,
         timestamp: Timestamp::from_micros(i64::from_le_bytes(reader.array()?)),
+        previous_frame: Some(reader.u32()?).filter(|offset| *offset > 0),
     };
     reader.end()?;
     Ok(watermark)

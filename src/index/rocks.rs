@@ -48,6 +48,9 @@ impl IndexProvider for RocksIndexProvider {
             if !folder::has_database(directory)? {
                 return Ok(IndexEvidence::Absent);
             }
+            if let Some(damage) = folder::damage(directory) {
+                return Ok(IndexEvidence::Unusable(damage));
+            }
             let families = tuning::families(&tuning::cache());
             let db = DB::open_cf_descriptors_read_only(&tuning::database(Role::Witness), directory, families, false)
                 .map_err(|error| folder::failed("open read-only", directory, error))?;
@@ -243,8 +246,15 @@ impl RocksIndex {
     fn read<T>(&self, name: &str, read: impl Fn(&Family<'_>) -> Result<T>) -> Result<T> {
         let open = self.open.read();
         let open = open.as_ref().ok_or_else(closed)?;
-        let attempts = if open.scratch.is_some() { SECONDARY_ATTEMPTS } else { 1 };
-        attempt(attempts, || self.look_again(&open.db), || read(&family(&open.db, &self.directory, name)?))
+        let is_secondary = open.scratch.is_some();
+        let attempts = if is_secondary { SECONDARY_ATTEMPTS } else { 1 };
+        let outcome =
+            attempt(attempts, || self.look_again(&open.db), || read(&family(&open.db, &self.directory, name)?));
+        outcome.inspect_err(|error| {
+            if !is_secondary {
+                folder::note_damage(&self.directory, error);
+            }
+        })
     }
 
     /// The database, to write to.
@@ -253,7 +263,9 @@ impl RocksIndex {
         match open.as_ref() {
             None => Err(closed()),
             Some(Open { scratch: Some(_), .. }) => Err(read_only()),
-            Some(Open { db, scratch: None }) => write(db),
+            Some(Open { db, scratch: None }) => {
+                write(db).inspect_err(|error| folder::note_damage(&self.directory, error))
+            }
         }
     }
 
@@ -276,7 +288,7 @@ impl RocksIndex {
 
     fn take_in(&self, db: &DB, file: &Path) -> Result<()> {
         // The state's changes so far become durable first, which bounds what a power cut takes of them.
-        db.flush_wal(true).map_err(|error| folder::failed("sync the state", &self.directory, error))?;
+        self.sync_state(db)?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         // The family has nothing in memory, so there is nothing that an ingest would have to wait for.
@@ -284,6 +296,18 @@ impl RocksIndex {
         let index = family(db, &self.directory, INDEX_FAMILY)?;
         db.ingest_external_file_cf_opts(index.handle, &options, vec![file])
             .map_err(|error| folder::failed("ingest a batch", &self.directory, error))
+    }
+
+    /// Makes the state's changes so far durable, by a synced write of what stands there already. Not by a sync of the
+    /// write-ahead log itself: that goes past RocksDB's own record of errors, and fails again on a log that had no room. For
+    /// RocksDB that is another error, one that it does not recover from when there is room, as it does from the first.
+    fn sync_state(&self, db: &DB) -> Result<()> {
+        let highest = self.state_sequence.lock();
+        let state = family(db, &self.directory, STATE_FAMILY)?;
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        db.put_cf_opt(state.handle, STATE_SEQUENCE_KEY, keys::encode_state_sequence(*highest), &options)
+            .map_err(|error| folder::failed("sync the state", &self.directory, error))
     }
 
     /// Makes the state durable in tables and ends background work.

@@ -263,6 +263,7 @@ mod tests {
             offset: 64,
             chain: 0,
             timestamp: Timestamp::EPOCH,
+            previous_frame: None,
         }
     }
 

@@ -92,8 +92,8 @@ impl Reserve {
         room
     }
 
-    /// What was handed out has another name now.
-    pub(crate) fn note_named(&self) {
+    /// What was handed out has another name now, or was removed.
+    pub(crate) fn note_gone(&self) {
         *self.state.lock() = State::Missing;
     }
 

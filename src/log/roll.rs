@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{self, Disk, DiskFile, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
 use crate::format::segment::{self, SegmentHeader};
 use crate::sabotage::{self, Defect};
@@ -80,7 +80,11 @@ impl Room {
             .sync_data()
             .and_then(|()| disk.rename(&room.path, &path))
             .and_then(|()| disk.sync_directory(directory));
-        kept.map_err(|source| Error::from_io(format!("keep log/{name}"), source))?;
+        if let Err(source) = kept {
+            // Where it has its name already, this does nothing, and the next open looks at it.
+            room.give_up(disk);
+            return Err(Error::from_io(format!("keep log/{name}"), source));
+        }
         Ok(Self { path, ..room })
     }
 
@@ -108,29 +112,53 @@ impl Room {
     /// Makes it a segment: header, sync, name, sync of the folder. The segment before must be synced.
     ///
     /// # Errors
-    /// `Io`: some of it may have happened; nothing may be written to the log any more.
+    /// There was no room for the name, or some of it may have happened.
     pub(crate) fn into_segment(
         self,
         disk: &dyn Disk,
         directory: &Path,
         header: &SegmentHeader,
-    ) -> Result<Arc<dyn DiskFile>> {
+    ) -> Result<Arc<dyn DiskFile>, Unnamed> {
         let name = segment::file_name(header.first_sequence);
+        let path = directory.join(&name);
         let io = |what: &str, source| Error::from_io(format!("{what} log/{name}"), source);
         let is_named = sabotage::has(Defect::NameSegmentBeforeHeader);
         if is_named {
-            disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
+            disk.rename(&self.path, &path).map_err(|source| Unnamed::Failed(io("name", source)))?;
         }
         disk::write_all_at(self.file.as_ref(), &[&header.encode()], 0)
-            .map_err(|source| io("write the header of", source))?;
-        disk::settle(self.file.as_ref()).map_err(|source| io("sync", source))?;
-        if !is_named {
-            disk.rename(&self.path, &directory.join(&name)).map_err(|source| io("name", source))?;
+            .and_then(|()| disk::settle(self.file.as_ref()))
+            .map_err(|source| Unnamed::Failed(io("write the header of", source)))?;
+        if !is_named && let Err(source) = disk.rename(&self.path, &path) {
+            let error = io("name", source);
+            if error.kind() != ErrorKind::StorageFull {
+                return Err(Unnamed::Failed(error));
+            }
+            // A folder grows by a block with its names, and there may be none.
+            self.give_up(disk);
+            return Err(Unnamed::NoRoom(error));
         }
         if !sabotage::has(Defect::SkipDirectorySyncAtRoll) {
-            disk.sync_directory(directory).map_err(|source| io("sync the folder of", source))?;
+            disk.sync_directory(directory).map_err(|source| Unnamed::Failed(io("sync the folder of", source)))?;
         }
         Ok(self.file)
+    }
+}
+
+/// Why room did not become a segment.
+#[derive(Debug)]
+pub(crate) enum Unnamed {
+    /// The folder had no room for its name. It was given up, and nothing else has happened.
+    NoRoom(Error),
+    /// Some of it may have happened; nothing may be written to the log any more.
+    Failed(Error),
+}
+
+impl From<Unnamed> for Error {
+    fn from(unnamed: Unnamed) -> Self {
+        match unnamed {
+            Unnamed::NoRoom(error) | Unnamed::Failed(error) => error,
+        }
     }
 }
 

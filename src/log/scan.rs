@@ -21,7 +21,16 @@ pub(crate) struct Position {
     pub(crate) chain: u32,
     /// The time of the commit before.
     pub(crate) timestamp: Timestamp,
+    /// Where the frame before stands, if it is in this segment.
+    pub(crate) previous_frame: Option<u32>,
 }
+
+/// An offset in a segment; limits keep segments below 4 GiB.
+pub(crate) fn offset_u32(offset: u64) -> u32 {
+    u32::try_from(offset).unwrap_or_else(|_| unreachable!("a segment is below 4 GiB: {offset}"))
+}
+
+const _: () = assert!(crate::limits::SEGMENT_BYTES_MAX + (crate::limits::COMMIT_BYTES_MAX as u64) < u32::MAX as u64);
 
 /// Why a scan did not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +101,7 @@ impl Scanner {
     /// # Errors
     /// The operating system's, of a read.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
-        let Position { offset, next, chain, timestamp } = self.position;
+        let Position { offset, next, chain, timestamp, .. } = self.position;
         let remaining = self.length.saturating_sub(offset);
         if remaining < to_u64(HEADER_BYTES) {
             return Ok(Step::Stop(Stop::Full));
@@ -123,6 +132,7 @@ impl Scanner {
                     next: header.next_sequence(),
                     chain: header.checksum,
                     timestamp: header.timestamp,
+                    previous_frame: Some(offset_u32(offset)),
                 };
                 Ok(Step::Frame(frame))
             }
@@ -158,6 +168,29 @@ impl Scanner {
 }
 
 impl Scanner {
+    /// The place after the frame at `offset`, whatever stands before it; or why there is no sound frame.
+    ///
+    /// # Errors
+    /// The operating system's, of a read.
+    pub(crate) fn frame_at(window: Window, salt: Salt, length: u64, offset: u64) -> io::Result<Result<Position, Stop>> {
+        let none =
+            Position { offset, next: Sequence::ZERO, chain: 0, timestamp: Timestamp::EPOCH, previous_frame: None };
+        let mut scanner = Self::new(window, salt, length, none);
+        let bytes = scanner.window.get(offset, HEADER_BYTES)?;
+        match frame::read_header(bytes, salt, offset, length.saturating_sub(offset)) {
+            _ if is_zero(bytes) => return Ok(Err(Stop::Zeros)),
+            Err(defect) => return Ok(Err(Stop::Defect(defect))),
+            Ok(header) => {
+                let (next, chain, timestamp) = (header.first_sequence, header.chain, header.timestamp);
+                scanner.position = Position { next, chain, timestamp, ..none };
+            }
+        }
+        Ok(match scanner.step()? {
+            Step::Frame(_) => Ok(scanner.position),
+            Step::Stop(stop) => Err(stop),
+        })
+    }
+
     /// The next sound header after `offset` in the segment, as a position to go on from; what lies between is passed over.
     ///
     /// # Errors
@@ -170,7 +203,8 @@ impl Scanner {
                 if frame::may_start(bytes) { sound_header(bytes, self.salt, offset, self.length) } else { None };
             if let Some(header) = candidate.filter(|header| header.first_sequence >= self.position.next) {
                 let timestamp = self.position.timestamp.min(header.timestamp);
-                return Ok(Some(Position { offset, next: header.first_sequence, chain: header.chain, timestamp }));
+                let (next, chain) = (header.first_sequence, header.chain);
+                return Ok(Some(Position { offset, next, chain, timestamp, previous_frame: None }));
             }
             offset += ALIGNMENT;
         }

@@ -29,6 +29,7 @@ pub(crate) fn make(files: &Arc<LogFiles>, segment: &Segment, previous: Hash) -> 
         next: segment.first,
         chain: header.chain,
         timestamp: Timestamp::EPOCH,
+        previous_frame: None,
     };
     let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
     let mut tree = MerkleTree::default();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::files::{LogFiles, Segment};
 use super::reserve::Reserve;
-use super::roll::{self, Filling, Room, Spare};
-use super::scan::Position;
+use super::roll::{self, Filling, Room, Spare, Unnamed};
+use super::scan::{Position, offset_u32};
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -101,6 +101,15 @@ pub(crate) struct LogEnd {
     pub(crate) position: Position,
     /// What the log promises was durable.
     pub(crate) promised: Sequence,
+}
+
+/// A segment that was just made.
+struct Made {
+    file: Arc<dyn DiskFile>,
+    length: u64,
+    is_filled: bool,
+    /// Whether of the reserve, or of its room.
+    is_of_reserve: bool,
 }
 
 /// A sync that is made beside the writer.
@@ -233,6 +242,7 @@ impl LogWriter {
             let place = self.place(&position, alignment);
             commit.place = Some(FrameAt { segment: self.segment.first, offset: position.offset });
             let (bytes, checksum) = commit.draft.complete(place, &commit.versions);
+            position.previous_frame = Some(offset_u32(position.offset));
             position.offset += to_u64(bytes.len());
             position.next = position.next.plus(to_u64(commit.versions.len()));
             position.chain = checksum;
@@ -325,8 +335,6 @@ impl LogWriter {
             }
             room => (room.map_err(WriteError::Clean)?, false),
         };
-        let length = room.length();
-        let is_filled = room.is_filled();
         if !sabotage::has(Defect::SkipSegmentSyncAtRoll) {
             self.settle()?;
         }
@@ -340,24 +348,58 @@ impl LogWriter {
             created: if sabotage::has(Defect::TimeFromElsewhere) { SystemClock.now() } else { now },
             cut_bound: self.options.cut_bound,
         };
-        let disk = Arc::clone(&self.files.disk);
-        let file = room.into_segment(disk.as_ref(), &self.files.directory, &header).map_err(WriteError::Fatal)?;
+        let made = self.make_segment(room, &header, if may_use_reserve { needed } else { 0 }, is_of_reserve)?;
+        let Made { file, length, is_filled, is_of_reserve } = made;
         self.files.push_active(header, Arc::clone(&file));
         self.segment = self.files.last().unwrap_or_else(|| unreachable!("a segment was added"));
         self.file = file;
         self.header = header;
         self.capacity = length / self.options.alignment * self.options.alignment;
-        self.position.offset = u64::from(frames_offset);
+        (self.position.offset, self.position.previous_frame) = (u64::from(frames_offset), None);
         self.zeroed = if is_filled { self.capacity } else { self.position.offset };
         self.promised = self.durable;
         self.rolls += 1;
         self.is_of_reserve = is_of_reserve;
         if is_of_reserve {
-            self.reserve.note_named();
+            self.reserve.note_gone();
             tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
         }
         tracing::debug!(segment = %header.first_sequence, "rolled");
         Ok(())
+    }
+
+    /// Makes room a segment. Where the folder has no room for its name, what may use the reserve, and needs so much of it, gets
+    /// the reserve's room for both.
+    fn make_segment(
+        &self,
+        room: Room,
+        header: &SegmentHeader,
+        needed_of_reserve: u64,
+        is_of_reserve: bool,
+    ) -> Result<Made, WriteError> {
+        let disk = self.files.disk.as_ref();
+        let (length, is_filled) = (room.length(), room.is_filled());
+        match room.into_segment(disk, &self.files.directory, header) {
+            Ok(file) => Ok(Made { file, length, is_filled, is_of_reserve }),
+            Err(Unnamed::Failed(error)) => Err(WriteError::Fatal(error)),
+            Err(Unnamed::NoRoom(error)) => {
+                // It was given up just now, or is.
+                if is_of_reserve {
+                    self.reserve.note_gone();
+                }
+                let is_free = is_of_reserve || (needed_of_reserve > 0 && self.reserve.give_up(disk));
+                if !is_free {
+                    return Err(WriteError::Clean(error));
+                }
+                let length = (self.reserve.bytes() / 2).max(needed_of_reserve);
+                let room = self.take_room(length).map_err(WriteError::Clean)?;
+                let file = room.into_segment(disk, &self.files.directory, header).map_err(|unnamed| match unnamed {
+                    Unnamed::NoRoom(error) => WriteError::Clean(error),
+                    Unnamed::Failed(error) => WriteError::Fatal(error),
+                })?;
+                Ok(Made { file, length, is_filled: false, is_of_reserve: true })
+            }
+        }
     }
 
     /// Room made now, because no spare is ready: it is reserved and not filled, for a commit waits for it.
@@ -439,6 +481,7 @@ impl LogWriter {
         self.is_dirty = true;
         disk::write_all_at(self.file.as_ref(), &[&bytes], self.position.offset)
             .map_err(|source| WriteError::fatal("write a mark to", self.segment.first, source))?;
+        self.position.previous_frame = Some(offset_u32(self.position.offset));
         self.position.offset = end;
         self.position.chain = checksum;
         self.promised = self.durable;

@@ -11,8 +11,9 @@ use crate::index::tail::Tail;
 use crate::index::{KeyEntry, Place, Watermark};
 use crate::log::cursor;
 use crate::log::files::{self, LogFiles, Segment};
-use crate::log::scan::{Ahead, Position, Scanner, Step, Stop};
+use crate::log::scan::{Ahead, Position, Scanner, Step, Stop, offset_u32};
 use crate::log::window::{Source, Window};
+use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Timestamp};
 
 /// A place in the log to walk from.
@@ -32,6 +33,7 @@ impl Start {
                 next: watermark.sequence.next(),
                 chain: watermark.chain,
                 timestamp: watermark.timestamp,
+                previous_frame: watermark.previous_frame,
             },
         }
     }
@@ -45,9 +47,48 @@ impl Start {
                 next: header.first_sequence,
                 chain: header.chain,
                 timestamp: Timestamp::EPOCH,
+                previous_frame: None,
             },
         }
     }
+}
+
+/// Where the log goes on after what the index covers, once it is seen that the log holds the last frame of that. An index
+/// proves what was durable: where its log ends before, or is another, the index must not stand for what is not there.
+///
+/// # Errors
+/// `Corrupt`: that frame, or its segment, is not there. `UnsupportedFormat`, `Io`.
+pub(crate) fn start_after(files: &Arc<LogFiles>, watermark: &Watermark) -> Result<Start> {
+    let start = Start::after(watermark);
+    if sabotage::has(Defect::TrustWatermark) {
+        return Ok(start);
+    }
+    let segment = files.named(start.segment).ok_or_else(|| gone(start))?;
+    let Some(previous) = watermark.previous_frame else {
+        let first = Start::of(&files.header(&segment)?).position;
+        let (expected, found) = (start.position, Position { timestamp: watermark.timestamp, ..first });
+        return if expected == found { Ok(start) } else { Err(not_there(start, found.offset, "another segment")) };
+    };
+    let io = |source| LogFiles::io(segment.first, "read", source);
+    let file = files.open(segment.first)?;
+    let length = file.length().map_err(io)?;
+    let found = Scanner::frame_at(Window::narrow(Source::File(file)), segment.salt, length, previous.into());
+    match found.map_err(io)? {
+        Ok(found) if found == start.position => Ok(start),
+        Ok(_) => Err(not_there(start, previous.into(), "another frame")),
+        Err(stop) => Err(not_there(start, previous.into(), &stop.to_string())),
+    }
+}
+
+fn not_there(start: Start, offset: u64, found: &str) -> Error {
+    let covered = start.position.next.previous();
+    files::corrupt(
+        start.segment,
+        offset,
+        covered,
+        format!("the frame that ends with sequence {covered}, which the index proves was durable"),
+        found,
+    )
 }
 
 /// Where a walk ended, and what it saw.
@@ -142,7 +183,7 @@ pub(crate) fn walk(
             finished(segment.first, end)?;
             start = Start {
                 segment: following.first,
-                position: Position { offset: u64::from(header.frames_offset), ..end },
+                position: Position { offset: u64::from(header.frames_offset), previous_frame: None, ..end },
             };
             continue;
         }
@@ -297,11 +338,6 @@ fn place_of(frame: &FrameRef<'_>, sequence: Sequence, offset: u64) -> Place {
     }
 }
 
-/// An offset in a segment; limits keep segments below 4 GiB.
-pub(crate) fn offset_u32(offset: u64) -> u32 {
-    u32::try_from(offset).unwrap_or_else(|_| unreachable!("a segment is below 4 GiB: {offset}"))
-}
-
 /// Where the index will stand when it has taken in all through this position.
 pub(crate) fn watermark(files: &LogFiles, segment: Sequence, position: Position) -> Watermark {
     Watermark {
@@ -311,10 +347,9 @@ pub(crate) fn watermark(files: &LogFiles, segment: Sequence, position: Position)
         offset: position.offset,
         chain: position.chain,
         timestamp: position.timestamp,
+        previous_frame: position.previous_frame,
     }
 }
-
-const _: () = assert!(crate::limits::SEGMENT_BYTES_MAX + (crate::limits::COMMIT_BYTES_MAX as u64) < u32::MAX as u64);
 
 /// The length of a slice as a size in reports.
 pub(crate) fn size(bytes: &[u8]) -> u64 {

@@ -8,8 +8,9 @@ use crate::format::frame::to_u64;
 use crate::index::{KeyEntry, Place};
 use crate::limits;
 use crate::log::queue::{Group, GroupResult};
+use crate::log::scan::offset_u32;
 use crate::log::writer::{LogWriter, Pending, WriteError};
-use crate::recovery::walk::{offset_u32, watermark};
+use crate::recovery::walk::watermark;
 use crate::sabotage::{self, Defect};
 use crate::types::StreamId;
 

@@ -489,22 +489,13 @@ fn is_full<T>(result: &Result<T>) -> bool {
 }
 
 /// Where the walk starts: where the index ends, or at the beginning.
-///
-/// # Errors
-/// `Corrupt`: the log ends before the place where the index ends. `Io`.
-pub(super) fn start_of_walk(files: &LogFiles, watermark: Option<&Watermark>) -> Result<Start> {
-    let Some(mark) = watermark else {
-        let segments = files.all();
-        let Some(first) = segments.first() else { unreachable!("a log has a segment") };
-        return Ok(Start::of(&files.header(first)?));
-    };
-    let length = files.open(mark.segment)?.length().map_err(|source| LogFiles::io(mark.segment, "look at", source))?;
-    if length < mark.offset {
-        let expected =
-            format!("at least {} bytes, through sequence {}, as the index proves", mark.offset, mark.sequence);
-        return Err(files::corrupt(mark.segment, length, mark.sequence, expected, format!("{length} bytes")));
+pub(super) fn start_of_walk(files: &Arc<LogFiles>, watermark: Option<&Watermark>) -> Result<Start> {
+    if let Some(mark) = watermark {
+        return walk::start_after(files, mark);
     }
-    Ok(Start::after(mark))
+    let segments = files.all();
+    let Some(first) = segments.first() else { unreachable!("a log has a segment") };
+    Ok(Start::of(&files.header(first)?))
 }
 
 fn evidence(walked: &Walk, last: &LastSegment, witnesses: Witnesses) -> Evidence {

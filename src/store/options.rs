@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::segment::SECTOR_BYTES;
 use crate::limits;
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::{EventId, StoreId};
@@ -132,8 +133,11 @@ impl Options {
             // A file that grows meets a full disk inside a write, where no room can be handed to it.
             return 0;
         }
-        self.reserve_bytes
-            .unwrap_or_else(|| self.segment_bytes.clamp(limits::RESERVE_BYTES_MIN, limits::RESERVE_BYTES_DEFAULT))
+        let bytes = self
+            .reserve_bytes
+            .unwrap_or_else(|| self.segment_bytes.clamp(limits::RESERVE_BYTES_MIN, limits::RESERVE_BYTES_DEFAULT));
+        // A later open knows a segment that was made of the reserve by its length, so that must be another than a segment's.
+        if bytes > 0 && bytes == self.segment_bytes { bytes + SECTOR_BYTES } else { bytes }
     }
 
     /// Events in memory before they are moved into the index though their segment is not finished. Default 1,000,000.

@@ -122,6 +122,43 @@ fn on_a_full_disk_what_must_be_written_is_written_and_everything_else_is_refused
     }
 }
 
+/// What: Where the reserve was as long as a segment and there was no room for it at an open, every plain commit was refused,
+/// though the active segment was empty but for a header.
+/// Why: A segment that was made of the reserve is known by its length, and every segment had that length.
+/// How found: By reading, while T9 was built.
+#[test]
+fn a_reserve_as_long_as_a_segment_is_not_taken_for_one() {
+    for reserve_bytes in [Some(8192), None] {
+        let world = World::default();
+        let options = || {
+            let options = options();
+            match reserve_bytes {
+                Some(bytes) => options.reserve_bytes(bytes),
+                None => Options { reserve_bytes: None, ..options },
+            }
+        };
+        world.open(options()).close().unwrap();
+        world.disk.remove_file(&PathBuf::from("/store/log/reserve")).unwrap();
+        world.leave(Some(0));
+        let store = world.open(options());
+        assert_eq!(store.info().unwrap().reserve_bytes, 0, "there is no room for it");
+        store.commit(plain("plain")).unwrap();
+        // One that was made of it is still known for that.
+        world.leave(None);
+        store.housekeep().unwrap();
+        world.leave(Some(0));
+        let mut known = fill(&store);
+        known.insert(0, "plain".to_owned());
+        known.push("must".to_owned());
+        store.commit(must("must")).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let store = world.open(options());
+        assert_eq!(store.commit(plain("small")).unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(all(&store), known);
+    }
+}
+
 #[test]
 fn a_spent_reserve_ends_in_a_clean_refusal() {
     let world = World::default();
@@ -410,6 +447,55 @@ fn a_call_that_fails_while_the_reserve_is_spent_loses_nothing() {
         }
     }
     assert!(failed > 0, "some of the faults strike a commit");
+}
+
+/// What: On a full disk a commit could be `CommitUnknown` and stop the store, though no byte of it was written.
+/// Why: A folder grows by a block with its names; where there is none, a new segment cannot be named, and every failure to
+/// name one was taken for one that leaves the log in doubt.
+/// How found: T9, on ext4 with blocks of 1 KiB.
+#[test]
+fn a_segment_whose_name_has_no_room_is_a_clean_refusal() {
+    for failures in 1..=2 {
+        for is_full in [false, true] {
+            let world = World::default();
+            let store = world.open(options());
+            let mut known = Vec::new();
+            let mut refused = 0;
+            for nth in 1..=failures {
+                world.disk.inject(Fault::at(nth, Failure::Full).of(OperationKind::Rename));
+            }
+            for number in 0..200 {
+                let text = format!("plain {number} {}", "x".repeat(150));
+                match store.commit(plain(&text)) {
+                    Ok(_) => known.push(text),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+                        refused += 1;
+                    }
+                }
+            }
+            assert_eq!((refused, all(&store)), (failures, known.clone()));
+            // What must be written gets the reserve's room for its segment and for the folder.
+            if is_full {
+                world.leave(Some(0));
+                known.extend(fill(&store));
+            }
+            world.disk.inject(Fault::at(1, Failure::Full).of(OperationKind::Rename));
+            for number in 0..60 {
+                known.push(format!("must {number} {}", "x".repeat(150)));
+                store.commit(must(known.last().unwrap())).unwrap();
+            }
+            assert_eq!(all(&store), known);
+            world.disk.clear_faults();
+            world.leave(None);
+            store.housekeep().unwrap();
+            assert!(world.has_reserve());
+            store.close().unwrap();
+            drop(store);
+            assert_eq!(all(&world.open(options())), known);
+            assert!(verify_in(&world.environment(), ROOT).unwrap().is_ok());
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ mod repairs;
 #[cfg(feature = "simulation")]
 #[path = "reserve_tests.rs"]
 mod reserve;
+#[cfg(feature = "simulation")]
+#[path = "skew_tests.rs"]
+mod skew;
 
 fn event(text: &str) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), CodecId::RAW, text.as_bytes().to_vec())

@@ -30,9 +30,15 @@ gate! {
     t07_failing_calls: "T7",
     t08_failed_syncs: "T8",
     #[cfg(feature = "rocksdb")]
+    t09_disk_full: "T9",
+    #[cfg(feature = "rocksdb")]
     t10_kill: "T10",
     #[cfg(feature = "rocksdb")]
     t11_system_calls: "T11",
+    #[cfg(feature = "rocksdb")]
+    t12_power_loss: "T12",
+    #[cfg(feature = "rocksdb")]
+    t13_index_skew: "T13",
     #[cfg(feature = "rocksdb")]
     t14_lock: "T14",
     t16_model: "T16",
@@ -40,5 +46,7 @@ gate! {
     t19_recovery_table: "T19",
     t20_format: "T20",
     t21_determinism: "T21",
+    #[cfg(feature = "rocksdb")]
+    t23_soak: "T23",
     t24_backup_under_load: "T24",
 }

@@ -14,6 +14,7 @@ fn watermark() -> Watermark {
         offset: 4096,
         chain: 0xdead_beef,
         timestamp: Timestamp::from_micros(-2),
+        previous_frame: Some(3968),
     }
 }
 
@@ -61,7 +62,8 @@ fn golden_bytes_of_a_watermark() {
     golden.extend_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0]);
     golden.extend_from_slice(&[0xef, 0xbe, 0xad, 0xde]);
     golden.extend_from_slice(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    golden.extend_from_slice(&[27, 154, 181, 152]);
+    golden.extend_from_slice(&[0x80, 15, 0, 0]);
+    golden.extend_from_slice(&[41, 130, 187, 215]);
     assert_eq!(encode_watermark(&watermark()), golden);
     assert_eq!(decode_watermark(&golden).unwrap(), watermark());
 }
@@ -209,6 +211,7 @@ proptest! {
             offset,
             chain,
             timestamp: Timestamp::from_micros(micros),
+            previous_frame: Some(chain).filter(|offset| *offset > 0),
         };
         prop_assert_eq!(decode_watermark(&encode_watermark(&watermark)).unwrap(), watermark);
         prop_assert_eq!(decode_state_sequence(&encode_state_sequence(head.sequence)).unwrap(), head.sequence);

@@ -11,6 +11,9 @@ const CURRENT: &str = "CURRENT";
 /// The file that a batch is built in before it is ingested. RocksDB ignores its name.
 const INGEST: &str = "ingest.tmp";
 
+/// The file that says that a database was found damaged while it was open, and how.
+const DAMAGED: &str = "DAMAGED";
+
 /// Free bytes below which a failed write counts as one for want of room.
 const ROOM_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
@@ -22,6 +25,24 @@ pub(super) fn has_database(directory: &Path) -> Result<bool> {
         Err(error) if error.kind() == IoErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::from_io(format!("look at {}", current.display()), error)),
     }
+}
+
+/// Says for the next open that the database must be made anew. It could be read when it was opened, so nothing else would tell.
+pub(super) fn note_damage(directory: &Path, error: &Error) {
+    let Some(rocksdb::ErrorKind::Corruption) = rocksdb_kind(error) else { return };
+    if let Err(failure) = std::fs::write(directory.join(DAMAGED), error.to_string()) {
+        tracing::warn!(%failure, %error, "a damaged index could not be marked");
+    }
+}
+
+fn rocksdb_kind(error: &Error) -> Option<rocksdb::ErrorKind> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<rocksdb::Error>().map(rocksdb::Error::kind)
+}
+
+/// What was noted of a damaged database.
+pub(super) fn damage(directory: &Path) -> Option<String> {
+    std::fs::read_to_string(directory.join(DAMAGED)).ok()
 }
 
 /// Makes the folder, for its owner alone.
@@ -91,7 +112,11 @@ pub(super) fn bytes(directory: &Path) -> Result<u64> {
 /// for want of room is asked of the file system.
 pub(super) fn failed(what: &str, directory: &Path, error: rocksdb::Error) -> Error {
     let kind = kind_of(&error.kind(), free_bytes(directory));
-    Error::with_source(kind, format!("the index in {}: {what}", directory.display()), error)
+    let what_to_do = match error.kind() {
+        rocksdb::ErrorKind::Corruption => " (it is damaged, and made anew when the store is opened again)",
+        _ => "",
+    };
+    Error::with_source(kind, format!("the index in {}: {what}{what_to_do}", directory.display()), error)
 }
 
 fn kind_of(kind: &rocksdb::ErrorKind, free_bytes: Option<u64>) -> ErrorKind {

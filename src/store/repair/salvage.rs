@@ -102,7 +102,8 @@ impl Salvage<'_> {
         let file_label = label(segment.first);
         let Ok(file) = files.open(segment.first) else { return Ok((file_label, 0)) };
         let Ok(length) = file.length() else { return Ok((file_label, 0)) };
-        let mut start = Position { offset: 0, next: segment.first, chain: 0, timestamp: Timestamp::EPOCH };
+        let mut start =
+            Position { offset: 0, next: segment.first, chain: 0, timestamp: Timestamp::EPOCH, previous_frame: None };
         let is_sound = match files.header(segment) {
             Ok(header) => {
                 start = Position { offset: u64::from(header.frames_offset), chain: header.chain, ..start };

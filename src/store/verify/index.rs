@@ -1,12 +1,15 @@
 //! Comparing the index with what the log says.
 
+use std::path::Path;
+
 use super::segments::{LogCheck, PlacesHash, StreamCheck};
 use super::{FindingKind, VerifyReport};
 use crate::error::{ErrorKind, Result};
-use crate::index::{Direction, Index};
+use crate::index::{Direction, Index, IndexEvidence, Watermark};
 use crate::limits::POSTING_EVENTS_MAX;
 use crate::recovery::examine::INDEX;
-use crate::types::{Sequence, StreamId, Version};
+use crate::store::Environment;
+use crate::types::{Sequence, StoreId, StreamId, Version};
 
 /// Compares heads, places and keys, as far as the index covers the log and the log was read.
 pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport) -> Result<()> {
@@ -24,6 +27,29 @@ pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport
             Ok(())
         }
         other => other,
+    }
+}
+
+/// A reader sees an older index where the newest part of it is damaged, and all is well. What a writer would be told counts.
+pub(super) fn check_opening(
+    environment: &Environment,
+    root: &Path,
+    store_id: StoreId,
+    index: &dyn Index,
+    report: &mut VerifyReport,
+) {
+    let mut find = |detail: String| report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, detail);
+    match environment.index.evidence(&root.join(INDEX), store_id) {
+        IndexEvidence::Unusable(reason) => find(reason),
+        IndexEvidence::Present { watermark, .. } if watermark != index.watermark() => {
+            let through = |mark: Option<Watermark>| mark.map_or(Sequence::ZERO, |mark| mark.sequence);
+            find(format!(
+                "it covers the log through sequence {}, and can be read through {}",
+                through(watermark),
+                through(index.watermark())
+            ));
+        }
+        IndexEvidence::Present { .. } | IndexEvidence::Absent => {}
     }
 }
 

@@ -12,9 +12,9 @@ use crate::format::seal::{self, Anchor, Seal};
 use crate::format::segment::SegmentHeader;
 use crate::index::{KeyEntry, Place};
 use crate::log::files::{self, LogFiles, Segment, note_anchor};
+use crate::log::scan::offset_u32;
 use crate::log::scan::{Position, Scanner, Step, Stop};
 use crate::log::window::{Source, Window};
-use crate::recovery::walk::offset_u32;
 use crate::types::{Sequence, StreamId, Timestamp, Version};
 
 /// What the log says of one stream: enough to compare it with the index without keeping every place.
@@ -98,6 +98,7 @@ impl LogCheck {
             next: segment.first,
             chain: header.chain,
             timestamp: self.joint.map_or(Timestamp::EPOCH, |(_, position)| position.timestamp),
+            previous_frame: None,
         };
         let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
         let mut check = SealCheck { is_whole: true, ..SealCheck::default() };
@@ -143,11 +144,6 @@ impl LogCheck {
             self.check_seal(files, segment, &check, scanner.position(), report);
         }
         Ok(())
-    }
-
-    /// The last segment and where its sound frames end; `None` where that cannot be told.
-    pub(super) fn end(&self) -> Option<(Sequence, Position)> {
-        self.joint
     }
 
     /// A segment continues the one before.

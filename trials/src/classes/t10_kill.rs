@@ -45,8 +45,7 @@ fn one_store(seed: u64, tally: &mut Tally) {
         lines.extend(process.kill());
         let failure = known.take(&lines);
         assert_eq!(failure, None, "{label}");
-        let is_created = day::store_in(place.path()).join("identity").exists();
-        let opens_to_write = !is_created || kill % 2 == 1;
+        let opens_to_write = !day::has_log(place.path()) || kill % 2 == 1;
         from = oracle::check(place.path(), plan, &known, opens_to_write, &label);
         tally.one();
         tally.note("before the store was open", (!lines.iter().any(|line| line.starts_with("open"))).into());

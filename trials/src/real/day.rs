@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitacora::aggregate::{ExecuteOptions, Repository};
+use bitacora::disk::sim::Random;
 use bitacora::payment::{FileGateway, Orchestrator};
 use bitacora::service::{RecoveryService, SagaDecision, Strategy, Trigger};
 use bitacora::wallet::{Wallet, WalletCommand};
-use bitacora::{Checkpoint, Result, Store};
+use bitacora::{Checkpoint, Result, Sequence, Store, StreamId, Version};
 
 use super::STORE_FAILED;
 use super::plan::{Against, Deed, PAYERS, Plan, USERS, WRITERS, deed_id, euro};
@@ -41,6 +42,14 @@ pub fn words(folder: &Path, plan: Plan, from: &From) -> Vec<String> {
 #[must_use]
 pub fn store_in(folder: &Path) -> PathBuf {
     folder.join("store")
+}
+
+/// Whether the store has a log, so that it can be opened to read.
+#[must_use]
+pub fn has_log(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(store_in(folder).join("log"));
+    let mut names = entries.into_iter().flatten().filter_map(std::result::Result::ok).map(|entry| entry.file_name());
+    names.any(|name| Path::new(&name).extension().is_some_and(|extension| extension == "seg"))
 }
 
 /// The gateway's folder.
@@ -98,6 +107,9 @@ fn live(folder: &Path, plan: Plan, from: &From) -> Result<()> {
             scope.spawn(move || tell_failure(pay(wallets, payments, plan, payer, first, stop)));
         }
         scope.spawn(|| tell_failure(keep(&store, &recovery, &stop)));
+        if plan.against == Against::Hours {
+            scope.spawn(|| tell_failure(look(&store, plan.seed, &stop)));
+        }
         // Until the parent closes its end, or dies.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         stop.store(true, Ordering::SeqCst);
@@ -195,6 +207,27 @@ fn pay(
                 say(&format!("payment {payer} {number} {} {}", outcome.kind.as_str(), outcome.sequence));
             }
         }
+    }
+    Ok(())
+}
+
+/// Reads here and there, old events as well as new ones.
+fn look(store: &Store, seed: u64, stop: &AtomicBool) -> Result<()> {
+    const EVENTS: usize = 50;
+    let mut random = Random::new(seed);
+    while !stop.load(Ordering::SeqCst) {
+        let from = 1 + random.below(store.last_sequence().get().max(1));
+        for event in store.read_all(Sequence::new(from)..).take(EVENTS) {
+            let _ = event?;
+        }
+        let name = format!("writer-{}-{}", random.index(WRITERS), random.below(5));
+        let name = StreamId::new(&name).expect("a stream's name");
+        let Some(head) = store.stream_head(&name)? else { continue };
+        let from = Version::new(1 + random.below(head.version.get()));
+        for event in store.read_stream(&name, from..).take(EVENTS) {
+            let _ = event?;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
     }
     Ok(())
 }

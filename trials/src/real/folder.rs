@@ -14,6 +14,16 @@ pub fn temporary() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("bitacora-trials-").tempdir().expect("a temporary folder")
 }
 
+/// The same in memory where the machine has such a file system: for what is never cut, and would only wait for syncs.
+///
+/// # Panics
+/// Where none can be made.
+#[must_use]
+pub fn temporary_in_memory() -> tempfile::TempDir {
+    let made = tempfile::Builder::new().prefix("bitacora-trials-").tempdir_in("/dev/shm");
+    made.unwrap_or_else(|_| temporary())
+}
+
 /// Copies a folder with all that is in it.
 ///
 /// # Errors

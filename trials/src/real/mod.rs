@@ -4,9 +4,12 @@
 //! standard output what was acknowledged to it, a line each; the parent kills it, cuts its power or fills its disk, and holds
 //! what is left against those lines. What a child writes is a function of a seed, so the parent knows every byte of it.
 
+pub mod apart;
 pub mod day;
 pub mod fleet;
 pub mod folder;
+pub mod gateway;
+pub mod mount;
 pub mod operations;
 pub mod oracle;
 pub mod plan;
@@ -26,8 +29,14 @@ pub const STORE_FAILED: u8 = 3;
 /// # Errors
 /// The words are not those of a child.
 pub fn child(words: &[String]) -> Result<ExitCode, String> {
+    #[cfg(feature = "sabotage")]
+    if let Some(number) = std::env::var_os(process::SABOTAGE) {
+        let number = number.to_str().and_then(|number| number.parse().ok()).ok_or("no number of a defect")?;
+        bitacora::sabotage::choose_number(number);
+    }
     let (what, rest) = words.split_first().ok_or("a child of what?")?;
     match what.as_str() {
+        "apart" => apart::child(rest),
         "day" => day::child(rest),
         "operations" => operations::child(rest),
         "fleet" => fleet::child(rest),

@@ -7,8 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
 /// Longer than any child is silent.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which seeded defect a child has, as its parent.
+#[cfg(feature = "sabotage")]
+pub(super) const SABOTAGE: &str = "BITACORA_SABOTAGE";
 
 /// The command `trials`: this program itself, or the one that was built beside a test. `BITACORA_TRIALS_CHILD` names another.
 ///
@@ -33,6 +39,8 @@ pub fn executable() -> PathBuf {
 pub fn command(words: &[String]) -> Command {
     let mut command = Command::new(executable());
     command.arg("child").args(words);
+    #[cfg(feature = "sabotage")]
+    command.env(SABOTAGE, bitacora::sabotage::number().to_string());
     command
 }
 
@@ -113,10 +121,44 @@ impl Process {
         input.write_all(format!("{line}\n").as_bytes()).expect("it listens");
     }
 
+    /// Closes its input, which tells it to end.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Kills it and does not wait: none of its code runs any more, but a system call that is under way goes on.
+    pub fn strike(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+    }
+
+    /// Stops it: when this returns no system call of its is under way. False: it had ended by itself.
+    ///
+    /// # Panics
+    /// Where it cannot be stopped.
+    #[must_use]
+    pub fn pause(&mut self) -> bool {
+        self.signal(Signal::STOP);
+        let id = Pid::from_child(&self.child);
+        // Asked so, the system does not forget one that has ended, as the one that waits for it later expects.
+        let told = waitid(WaitId::Pid(id), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        told.expect("a child is waited for").is_some_and(|status| status.stopped())
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended by itself; it is not waited for yet, so its id is not another's.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
     /// Kills it, and returns the lines it had said by then that were not read yet.
