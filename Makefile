@@ -13,6 +13,11 @@ SOAK_MINUTES ?= 60
 SOAK_CLASSES ?=
 SOAK_LOG ?= soak.tsv
 
+# What fuzzing is given: targets, seconds for each, and, for the soak, executions of each in all.
+FUZZ_TARGETS ?= $(sort $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+FUZZ_SECONDS ?= 30
+FUZZ_RUNS ?= 1000000000
+
 # Everything but seeded defects, so that one build serves lints, docs and tests.
 FEATURES := bitacora/cli,bitacora/internals,bitacora/simulation
 
@@ -26,7 +31,7 @@ SHUTTLE = CARGO_TARGET_DIR="$(TARGET)/shuttle" RUSTFLAGS="--cfg bitacora_shuttle
 CHECKED := --locked -p bitacora-trials --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test interleavings sabotage soak bench lint doc fmt prerequisites
+.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench lint doc fmt prerequisites
 
 help:
 	@printf '%s\n' \
@@ -34,7 +39,9 @@ help:
 	    'make test   formatting, lints, documentation and all tests' \
 	    'make interleavings   the orders in which threads meet, under loom and shuttle (part of make test)' \
 	    'make soak   the classes of faults for hours; goes on where it stopped' \
-    'make lint   formatting and lints' \
+	    'make fuzz   every fuzz target for half a minute, where there are a nightly toolchain and cargo-fuzz' \
+	    'make soak-fuzz   the same in pieces of $(SOAK_MINUTES) minutes, written to the soak'"'"'s log' \
+	    'make lint   formatting and lints' \
 	    'make doc    documentation, with its warnings as errors' \
 	    'make bench  benchmarks' \
 	    'make fmt    format the sources'
@@ -78,6 +85,14 @@ soak: prerequisites
 	    minutes=$$(awk "BEGIN { print $(SOAK_MINUTES) / ($(words $(SOAK_CLASSES)) == 1 ? 1 : 10) }") && \
 	    $(SHUTTLE) $(CARGO) run $(CHECKED) -- soak --minutes $$minutes --log $(SOAK_LOG) T15; \
 	fi
+
+# T17. RocksDB is not needed, and nothing is written to the checkout.
+fuzz:
+	@.ci/fuzz "$(TARGET)/fuzz" $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# `make soak-fuzz FUZZ_TARGETS=frame` goes on until the log has FUZZ_RUNS executions of each target.
+soak-fuzz:
+	@FUZZ_LOG="$(SOAK_LOG)" FUZZ_RUNS=$(FUZZ_RUNS) .ci/fuzz "$(TARGET)/fuzz" $$(($(SOAK_MINUTES) * 60)) $(FUZZ_TARGETS)
 
 lint: prerequisites
 	@.ci/prerequisites fmt clippy

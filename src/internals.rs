@@ -24,9 +24,22 @@ const OFFSET: u64 = 512;
 /// A frame, its records and the events that they are.
 pub fn frame(bytes: &[u8]) {
     read_frame(bytes);
-    let mut repaired = bytes.to_vec();
-    repair_frame(&mut repaired, OFFSET, None);
-    read_frame(&repaired);
+    repaired(bytes, |repaired| {
+        repair_frame(repaired, OFFSET, None);
+        read_frame(repaired);
+    });
+}
+
+/// Calls `run` with a copy of `bytes`; a fuzzer's millions of cases share the room for it.
+fn repaired(bytes: &[u8], run: impl FnOnce(&mut [u8])) {
+    thread_local! {
+        static ROOM: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    ROOM.with_borrow_mut(|room| {
+        room.clear();
+        room.extend_from_slice(bytes);
+        run(room);
+    });
 }
 
 fn read_frame(bytes: &[u8]) {
@@ -54,10 +67,11 @@ fn read_frame(bytes: &[u8]) {
 /// A record, and the event that it is.
 pub fn record(bytes: &[u8]) {
     read_record(bytes);
-    let mut repaired = bytes.to_vec();
-    if repair_record(&mut repaired, 0, OFFSET, SEGMENT).is_some() {
-        read_record(&repaired);
-    }
+    repaired(bytes, |repaired| {
+        if repair_record(repaired, 0, OFFSET, SEGMENT).is_some() {
+            read_record(repaired);
+        }
+    });
 }
 
 fn read_record(bytes: &[u8]) {

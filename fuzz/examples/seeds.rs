@@ -1,5 +1,5 @@
-//! Writes the seeds of the corpora: `cargo run --example seeds` in this folder. Their bytes are those of real stores, and the
-//! same each time but for times and event ids.
+//! Writes the seeds of the corpora: `cargo run --example seeds` in this folder, or `cargo run --example seeds -- operations` for
+//! one kind of them. Their bytes are those of real stores, and the same each time but for times and event ids.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use bitacora::{
     Align, CodecId, Commit, Environment, EventType, ExpectedVersion, Metadata, NewEvent, Options, Store, StreamId,
     Timestamp, internals,
 };
+use bitacora_trials::model::Plan;
+use bitacora_trials::model::operation::{Batch, Change, Expected, Fact, Key, Operation, Part, Selection};
+use bitacora_trials::workload::Shape;
 
 fn write(target: &str, name: &str, bytes: &[u8]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -180,18 +183,137 @@ fn payments() {
     events("payment_event", "out-of-order", PaymentEvent::TYPES, &[completed, started, done(Step::Capture)]);
 }
 
+const FACT: Fact = Fact { kind: 0, codec: 0, second_schema: false, tags: 0, metadata: 0, payload_bytes: 40, fill: 1 };
+
+fn part(stream: u8, expected: Expected, facts: &[Fact]) -> Part {
+    Part { stream, expected, facts: facts.to_vec() }
+}
+
+fn batch(key: Option<u8>, parts: &[Part]) -> Batch {
+    let key = key.map(|number| Key { number, stated: None });
+    Batch { parts: parts.to_vec(), key, durable: false, reserve: false }
+}
+
+fn plan(name: &str, operations: Vec<Operation>) {
+    let plan = Plan { shape: Shape { tail_events_max: 1000, ..Shape::plain() }, operations };
+    assert_eq!(Plan::decode(&plan.encode()), plan, "{name} is read as it was written");
+    write("store_operations", name, &plan.encode());
+}
+
 fn operations() {
-    write("store_operations", "appends", &[0, 0, 1, 12, 0, 1, 2, 13, 14, 5, 6, 9, 0]);
-    write("store_operations", "keys", &[0, 9, 1, 12, 12, 0, 9, 1, 12, 12, 0, 8, 1, 12, 12, 6, 0, 9, 1, 12, 12]);
-    write("store_operations", "rolls", &[0, 255, 9, 72, 0, 255, 9, 73, 0, 255, 9, 74, 5, 0, 255, 9, 72, 8, 3, 9, 1]);
-    write("store_operations", "kills", &[0, 40, 9, 12, 7, 0, 41, 9, 13, 8, 1, 0, 42, 9, 14, 7, 8, 200, 9, 2]);
-    write("store_operations", "expectations", &[0, 1, 9, 0, 3, 0, 0, 9, 6, 0, 0, 9, 9, 0, 2, 9, 1, 4, 8]);
+    use Operation::{Again, Beside, Commit, Cut, Hold, Housekeep, Kill, Look, PowerCut, Resume, Submit, Sync, Wait};
+    let rich = Fact { kind: 1, codec: 2, second_schema: true, tags: 2, metadata: 3, ..FACT };
+    let large = |stream| part(stream, Expected::Current, &[Fact { payload_bytes: 1_904, ..FACT }]);
+    let one = |stream, expected| Commit(batch(None, &[part(stream, expected, &[FACT])]));
+    let read = Selection { from: 0, to: 0, bounds: 0, ends: 0b0110, kind: None };
+    let reopen = Operation::Reopen { verify: true, lose_index: false };
+    let appends = Commit(batch(None, &[part(0, Expected::NoStream, &[FACT, rich]), part(1, Expected::Any, &[rich])]));
+    plan(
+        "appends",
+        vec![appends, Housekeep, reopen.clone(), Operation::ReadStream { stream: 0, selection: read }, Beside],
+    );
+    let keyed = Commit(batch(Some(1), &[part(0, Expected::Any, &[FACT, FACT])]));
+    let again = |change| Again { which: 0, change, submit: false };
+    plan(
+        "keys",
+        vec![
+            keyed,
+            again(Change::Nothing),
+            again(Change::Payload),
+            again(Change::Circumstances),
+            reopen,
+            Look { number: 2 },
+        ],
+    );
+    let roll = |stream| Commit(batch(None, &[large(stream)]));
+    let hold = Hold { stream: Some(1), selection: read };
+    plan(
+        "rolls",
+        vec![
+            roll(1),
+            roll(1),
+            hold,
+            roll(1),
+            Housekeep,
+            roll(2),
+            PowerCut { seed: 3 },
+            Resume { events: 2 },
+            Look { number: 4 },
+        ],
+    );
+    let fill = Operation::Full { spare: 20 };
+    plan("full", vec![roll(0), fill, roll(0), roll(1), roll(2), Sync, Operation::Room, roll(1), Look { number: 3 }]);
+    let submit = Submit(batch(None, &[part(2, Expected::Any, &[FACT])]));
+    plan(
+        "kills",
+        vec![
+            one(0, Expected::Any),
+            Kill,
+            submit.clone(),
+            submit,
+            Wait { which: 0 },
+            Cut { calls: 1, seed: 9, kill: false },
+            one(1, Expected::Any),
+            Sync,
+            Operation::Snapshot { stream: 0, version: 0 },
+            Operation::Consume { consumer: 1, events: 2 },
+            PowerCut { seed: 200 },
+        ],
+    );
+}
+
+fn expectations() {
+    let one = |expected| Operation::Commit(batch(None, &[part(0, expected, &[FACT])]));
+    let expectations = [Expected::NoStream, Expected::Exists, Expected::Current, Expected::Ahead, Expected::Behind];
+    plan("expectations", expectations.map(one).to_vec());
+    // Found a wrong model: version zero is that of a stream without events.
+    let both =
+        Operation::Commit(batch(None, &[part(0, Expected::NoStream, &[FACT]), part(0, Expected::Exists, &[FACT])]));
+    let zero = Operation::Commit(batch(
+        None,
+        &[
+            part(1, Expected::NoStream, &[FACT]),
+            part(1, Expected::Exists, &[FACT]),
+            part(2, Expected::Current, &[FACT]),
+        ],
+    ));
+    plan("version-zero", vec![both, one(Expected::Current), one(Expected::Ahead), zero]);
+}
+
+/// The folder's number, and then what is done to which file, see the target.
+fn directories() {
+    const CLOSED: u8 = 1;
+    const KILLED: u8 = 2;
+    const SECTORS: u8 = 3;
+    const WITHOUT_INDEX: u8 = 4;
+    write("directory", "empty", &[0]);
+    write("directory", "closed", &[CLOSED]);
+    write("directory", "killed", &[KILLED]);
+    write("directory", "sectors", &[SECTORS]);
+    write("directory", "without-index", &[WITHOUT_INDEX]);
+    write("directory", "cut", &[KILLED, 0, 4, 0, 3]);
+    write("directory", "flipped", &[CLOSED, 2, 2, 88, 2, 5, 2, 3, 0, 3, 1]);
+    write("directory", "zeroed", &[SECTORS, 4, 3, 0, 16]);
+    write("directory", "copied-and-renamed", &[CLOSED, 5, 2, 0, 0, 16, 6, 3, 0, 0, 17]);
+    write("directory", "swapped", &[WITHOUT_INDEX, 7, 2, 0, 0, 4]);
+    write("directory", "stray", &[&[0, 11, 6, 5][..], b"hello", &[11, 0, 4], b"BTSG"].concat());
+    write("directory", "forged", &[&[CLOSED, 8, 2, 120, 2, 3][..], b"xyz", &[10, 2, 0, 0]].concat());
 }
 
 fn main() {
-    logs();
-    index();
-    wallets();
-    payments();
-    operations();
+    let targets: [(&str, fn()); 7] = [
+        ("logs", logs),
+        ("index", index),
+        ("wallets", wallets),
+        ("payments", payments),
+        ("operations", operations),
+        ("expectations", expectations),
+        ("directories", directories),
+    ];
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    for (name, make) in targets {
+        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
+            make();
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What each fuzz target does with its bytes. An ordinary test runs the same over the corpora.
 
+mod directory;
 mod operations;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use bitacora::{
     internals,
 };
 
+pub use directory::directory;
 pub use operations::store_operations;
 
 /// Where stores stand on a simulated disk.

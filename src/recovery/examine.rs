@@ -87,7 +87,8 @@ pub(crate) fn open_last(files: &LogFiles, mode: OpenMode) -> Result<LastSegment>
     let file = files.disk.open(&files.path(last.first), mode).map_err(io)?;
     let header = files.header(last)?;
     let length = file.length().map_err(io)?;
-    let is_whole = header.ordinal + 1 == crate::format::frame::to_u64(segments.len());
+    // Ordinals start at zero. The header's may be any number.
+    let is_whole = header.ordinal == crate::format::frame::to_u64(segments.len() - 1);
     if !is_whole && !sabotage::has(Defect::IgnoreGapInSegments) {
         return Err(find_gap(files)?);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::sim::{CrashOptions, Random, SimulatedDisk};
+use crate::format::segment::SegmentHeader;
 use crate::index::MemoryIndexProvider;
 
 const ROOT: &str = "/store";
@@ -228,4 +229,64 @@ fn what_is_no_store_has_no_plan() {
     assert_eq!(kind(&world), ErrorKind::NotFound);
     world.disk.write_file(Path::new("/store/letter.txt"), b"hello").unwrap();
     assert_eq!(kind(&world), ErrorKind::NotAStore);
+}
+
+/// What: a store whose last segment was cut within its close mark was refused by `open`, and `verify` found nothing, a reader
+/// showed it, and the plan of a repair called it sound.
+/// Why: the index ends behind the mark, and only `open` compared the two; all events are before it.
+/// How found: the fuzz target `directory`, which cuts a file of a closed store and asks whether what verifies opens.
+#[test]
+fn a_log_that_is_damaged_before_the_end_of_the_index_is_told_by_all() {
+    let world = World::default();
+    let store = Store::open_in(&world.environment(), ROOT, options()).unwrap();
+    for _ in 0..3 {
+        store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("before the mark")]).unwrap();
+    }
+    let events: Vec<Event> = store.read_all(..).map(Result::unwrap).collect();
+    store.close().unwrap();
+    let last = world.segments().pop().unwrap();
+    let bytes = world.disk.read_file(&last).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let sound = verify_in(&world.environment(), ROOT).unwrap();
+    assert!(sound.is_ok(), "{:?}", sound.findings);
+    for cut in 1..40 {
+        let label = format!("cut by {cut}");
+        let world = world.copy();
+        world.disk.write_file(&last, &bytes[..end - cut]).unwrap();
+        let report = verify_in(&world.environment(), ROOT).unwrap();
+        assert_eq!(report.events, events.len() as u64, "{label}: the events are all there");
+        assert_eq!(report.findings.len(), 1, "{label}: {:?}", report.findings);
+        let plan = world.plan(&events, &label);
+        assert!(plan.is_damaged() && plan.refusal.is_some(), "{label}: {plan:?}");
+        let refused = Store::open_read_only_in(&world.environment(), ROOT).err().map(|error| error.kind());
+        assert_eq!(refused, Some(ErrorKind::Corrupt), "{label}: a reader");
+        let refused = Store::open_in(&world.environment(), ROOT, options()).err().map(|error| error.kind());
+        assert_eq!(refused, Some(ErrorKind::Corrupt), "{label}: a writer");
+    }
+    // Where it is only wrong, an open goes on behind it, as the index says where.
+    world.disk.flip_bit(&last, end as u64 - 20, 3).unwrap();
+    let report = verify_in(&world.environment(), ROOT).unwrap();
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+}
+
+/// What: a segment's header whose checksum fits and whose ordinal is the largest number made a sum overflow, which ends a program
+/// that is built with overflow checks.
+/// Why: one was added to the ordinal before it was compared.
+/// How found: the fuzz target `segment`, built with overflow checks.
+#[test]
+fn a_header_with_the_largest_ordinal_is_refused() {
+    let world = World::default();
+    let store = Store::open_in(&world.environment(), ROOT, options()).unwrap();
+    store.append(&stream("a-1"), ExpectedVersion::Any, vec![event("one")]).unwrap();
+    store.close().unwrap();
+    let first = world.segments().remove(0);
+    let mut bytes = world.disk.read_file(&first).unwrap();
+    let mut header = SegmentHeader::decode(&bytes, StoreId::from_bytes([7; 16]), Sequence::FIRST).unwrap();
+    header.ordinal = u64::MAX;
+    let encoded = header.encode();
+    bytes[..encoded.len()].copy_from_slice(&encoded);
+    world.disk.write_file(&first, &bytes).unwrap();
+    let refused = Store::open_in(&world.environment(), ROOT, options()).err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Corrupt));
+    assert!(!verify_in(&world.environment(), ROOT).unwrap().is_ok());
 }

@@ -14,6 +14,7 @@ pub mod classes;
 pub mod crowd;
 pub mod damage;
 pub mod images;
+pub mod model;
 pub mod money;
 pub mod oracle;
 #[cfg(feature = "rocksdb")]

@@ -41,6 +41,7 @@ gate! {
     t13_index_skew: "T13",
     #[cfg(feature = "rocksdb")]
     t14_lock: "T14",
+    t16_model: "T16",
     t18_money: "T18",
     t19_recovery_table: "T19",
     t20_format: "T20",

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use crate::disk::OpenMode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
+use crate::index::Watermark;
 use crate::log::files::LogFiles;
 use crate::recovery::examine::{self, INDEX, LOG};
 use crate::types::{Sequence, StoreId};
@@ -168,6 +169,9 @@ pub(super) fn check_store(
             format!("events through sequence {proven} were durable, and the log ends at {}", report.last_sequence);
         report.find(FindingKind::Missing, LOG, None, report.last_sequence.next(), detail);
     }
+    if !has_writer && let Some(mark) = index.as_ref().ok().and_then(|index| index.watermark()) {
+        check_end(&walk, &mark, report);
+    }
     match index {
         Ok(index) => {
             if !has_writer {
@@ -179,6 +183,18 @@ pub(super) fn check_store(
         Err(error) => report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string()),
     }
     Ok(())
+}
+
+/// The log is sound up to where the index ends. Behind its last event that is a mark, which can be missing while no event is.
+fn check_end(walk: &segments::LogCheck, mark: &Watermark, report: &mut VerifyReport) {
+    let Some((segment, end)) = walk.end() else { return };
+    if report.is_ok() && (segment, end.offset) < (mark.segment, mark.offset) {
+        let detail = format!(
+            "expected sound frames up to offset {} of segment {}, as the index proves, found them up to offset {} of segment {segment}",
+            mark.offset, mark.segment, end.offset
+        );
+        report.find(FindingKind::Frame, LogFiles::label(segment), Some(end.offset), end.next, detail);
+    }
 }
 
 fn check_count(files: &LogFiles) -> Result<()> {

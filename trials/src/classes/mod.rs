@@ -21,6 +21,7 @@ mod t13_index_skew;
 #[cfg(feature = "rocksdb")]
 mod t14_lock;
 mod t15_interleavings;
+mod t16_model;
 mod t18_money;
 mod t19_recovery_table;
 mod t20_format;
@@ -53,6 +54,7 @@ pub const ALL: &[Class] = &[
     t13_index_skew::CLASS,
     #[cfg(feature = "rocksdb")]
     t14_lock::CLASS,
+    t16_model::CLASS,
     t18_money::CLASS,
     t19_recovery_table::CLASS,
     t20_format::CLASS,
