@@ -85,7 +85,7 @@ fn nothing_is_answered_after_a_sync_that_failed() {
 fn check(place: &Place, run: &Run, in_doubt_max: usize, label: &str) {
     let answered = run.answered.len();
     assert!(run.answered.iter().copied().eq(1..=answered as u64), "{label}: {:?}", run.answered);
-    assert!(run.code == 6 || answered == LINES as usize, "{label}: {} and {answered} answers", run.code);
+    assert!(run.code == 6 || answered as u64 == LINES, "{label}: {} and {answered} answers", run.code);
     if !is_store(&place.store()) {
         assert_eq!(answered, 0, "{label}");
         return;

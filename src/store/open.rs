@@ -489,6 +489,9 @@ fn is_full<T>(result: &Result<T>) -> bool {
 }
 
 /// Where the walk starts: where the index ends, or at the beginning.
+///
+/// # Errors
+/// `Corrupt`: the log ends before the place where the index ends, or is another one. `Io`.
 pub(super) fn start_of_walk(files: &Arc<LogFiles>, watermark: Option<&Watermark>) -> Result<Start> {
     if let Some(mark) = watermark {
         return walk::start_after(files, mark);

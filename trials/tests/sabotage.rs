@@ -78,13 +78,11 @@ defects! {
     skip_writing_again: SkipWritingAgain => "T8",
     skip_second_sync: SkipSecondSync => "T8",
     #[cfg(feature = "rocksdb")]
+    acknowledge_before_sync_on_real_file_systems: AcknowledgeBeforeSync => "T12",
+    #[cfg(feature = "rocksdb")]
     trust_watermark: TrustWatermark => "T13",
     #[cfg(feature = "rocksdb")]
     open_without_lock: OpenWithoutLock => "T14",
-    #[cfg(feature = "rocksdb")]
-    leak_file_handles: LeakFileHandles => "T23",
-    #[cfg(feature = "rocksdb")]
-    acknowledge_before_sync_on_real_file_systems: AcknowledgeBeforeSync => "T12",
     repeat_without_content: RepeatWithoutContent => "T16",
     ignore_expected_version: IgnoreExpectedVersion => "T16",
     time_runs_backwards: TimeRunsBackwards => "T16",
@@ -95,4 +93,6 @@ defects! {
     ignore_cut_bound: IgnoreCutBound => "T19",
     other_salt: OtherSalt => "T20",
     time_from_elsewhere: TimeFromElsewhere => "T21",
+    #[cfg(feature = "rocksdb")]
+    leak_file_handles: LeakFileHandles => "T23",
 }
