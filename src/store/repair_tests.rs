@@ -263,10 +263,12 @@ fn a_log_that_is_damaged_before_the_end_of_the_index_is_told_by_all() {
         let refused = Store::open_in(&world.environment(), ROOT, options()).err().map(|error| error.kind());
         assert_eq!(refused, Some(ErrorKind::Corrupt), "{label}: a writer");
     }
-    // Where it is only wrong, an open goes on behind it, as the index says where.
+    // The same where it is only wrong.
     world.disk.flip_bit(&last, end as u64 - 20, 3).unwrap();
     let report = verify_in(&world.environment(), ROOT).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let refused = Store::open_in(&world.environment(), ROOT, options()).err().map(|error| error.kind());
+    assert_eq!(refused, Some(ErrorKind::Corrupt));
 }
 
 /// What: a segment's header whose checksum fits and whose ordinal is the largest number made a sum overflow, which ends a program

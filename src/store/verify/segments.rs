@@ -146,11 +146,6 @@ impl LogCheck {
         Ok(())
     }
 
-    /// The last segment and where its sound frames end; `None` where that cannot be told.
-    pub(super) fn end(&self) -> Option<(Sequence, Position)> {
-        self.joint
-    }
-
     /// A segment continues the one before.
     fn check_joint(&self, header: &SegmentHeader, report: &mut VerifyReport) {
         let Some((previous, end)) = self.joint else { return };
