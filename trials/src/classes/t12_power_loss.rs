@@ -7,7 +7,7 @@
 //! cuts. The card network has no share in them: the gateway's journal lies elsewhere.
 //!
 //! What a file system had written to its device is kept, whether or not it was flushed: this tries what the store asks of file
-//! systems, and the simulated disk of T1 what it asks of devices.
+//! systems, and the simulated disk of T1 what it asks of devices. Btrfs cannot be cut off so (Linux 6.18: no such call).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
