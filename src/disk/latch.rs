@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord};
 use crate::sabotage::{self, Defect};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// The latch; clones are the same one. It is never released: the store is opened again with a new one.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ impl Latch {
 
     /// The same file behind this latch.
     pub(crate) fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(LatchedFile { file, latch: self.clone() })
+        Arc::new(LatchedFile { file, latch: self.clone(), syncing: Mutex::default() })
     }
 
     /// The same file system behind this latch, with every file that is opened through it.
@@ -75,6 +75,9 @@ impl Latch {
 struct LatchedFile {
     file: Arc<dyn DiskFile>,
     latch: Latch,
+    /// Held through a sync. Of two that are under way at once the system tells one of a failed write; the other one would go
+    /// through, and what it was to cover would count as durable.
+    syncing: Mutex<()>,
 }
 
 impl DiskFile for LatchedFile {
@@ -95,6 +98,7 @@ impl DiskFile for LatchedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let _one_at_a_time = self.syncing.lock();
         self.latch.check()?;
         self.latch.watch(self.file.sync_data())
     }
@@ -177,7 +181,6 @@ impl Disk for LatchedDisk {
 mod tests {
     use super::super::MemoryDisk;
     use super::*;
-    use crate::sync::Mutex;
     use std::collections::VecDeque;
     use std::io::IoSlice;
 
@@ -258,6 +261,62 @@ mod tests {
             assert_eq!(*inner.calls.lock(), 1, "the device must not hear of refused calls");
             assert_eq!(file.read_at(&mut [0], 0).unwrap(), 1, "reads go on");
         }
+    }
+
+    /// A file whose first sync fails, once another one has been asked for or has waited for a while.
+    #[derive(Debug, Default)]
+    struct SlowToFail {
+        asked: std::sync::Mutex<u32>,
+        changed: std::sync::Condvar,
+    }
+
+    impl DiskFile for SlowToFail {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn write_at(&self, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            let mut asked = self.asked.lock().unwrap();
+            *asked += 1;
+            self.changed.notify_all();
+            if *asked > 1 {
+                return Ok(());
+            }
+            let patience = std::time::Duration::from_millis(50);
+            drop(self.changed.wait_timeout_while(asked, patience, |asked| *asked < 2).unwrap());
+            Err(io::ErrorKind::Other.into())
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn allocate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn map(&self) -> io::Result<Mapping> {
+            Ok(Mapping::from(Vec::new()))
+        }
+        fn share_word(&self, _: u64) -> io::Result<Box<dyn SharedWord>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    /// What: `Store::sync` said that events were durable, and a power cut took them.
+    /// Why: a sync beside the writer, and one of the writer, were under way at once in one file; the system told one of them that
+    /// a write had failed, and the other one went through before the store had stopped.
+    /// How found: T15, the 189,500th schedule of the soak.
+    #[test]
+    fn a_sync_does_not_go_through_beside_one_that_fails() {
+        let inner = Arc::new(SlowToFail::default());
+        let file = Latch::default().wrap(inner.clone());
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| file.sync_data());
+            let asked = inner.changed.wait_while(inner.asked.lock().unwrap(), |asked| *asked == 0).unwrap();
+            drop(asked);
+            assert!(file.sync_data().is_err(), "what the failed sync was to write is not there");
+            assert!(first.join().unwrap().is_err());
+        });
     }
 
     #[test]
