@@ -415,7 +415,7 @@ fn a_sync_covers_what_was_acknowledged_before_it() {
         let own = (Sequence::ZERO, durable, meeting.image());
         [thread.join().expect("no panic"), own]
     };
-    explore("sync", None, buffered, nothing, apart, |_, told| {
+    explore("sync", Some(6), buffered, nothing, apart, |_, told| {
         for (acknowledged, durable, image) in told {
             assert!(durable >= acknowledged, "acknowledged {acknowledged}, synced through {durable}");
             let kept = last_sequence(&image);
@@ -526,7 +526,7 @@ fn a_sync_beside_a_close_that_fails_names_what_is_durable() {
         thread.join().expect("no panic");
         synced
     };
-    explore("sync and failing close", None, buffered, prepare, apart, |_, synced| match synced {
+    explore("sync and failing close", Some(6), buffered, prepare, apart, |_, synced| match synced {
         Ok(synced) => assert_eq!(synced, Sequence::FIRST),
         Err(error) => {
             assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Poisoned | ErrorKind::Closed), "{error}")
