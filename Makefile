@@ -53,7 +53,7 @@ demo: prerequisites
 	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- demo $(DEMO_ARGS)
 
 # The runner's own summary comes last. Without nextest the classes of faults take turns by themselves.
-test: lint doc sabotage interleavings
+test: lint doc sabotage interleavings fuzz
 	@$(ROCKSDB) && $(CARGO) test --locked --features $(FEATURES) --doc
 	@$(ROCKSDB) && if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --locked --workspace --features $(FEATURES); \
