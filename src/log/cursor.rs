@@ -135,23 +135,46 @@ impl FrameCursor {
     }
 }
 
-/// The events of the stretch that holds `sequence`, up to it, oldest first: what a walk backwards takes at once.
+/// What a walk backwards takes at once.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    /// The first sequence that was read.
+    pub(crate) start: Sequence,
+    /// Its events, oldest first.
+    pub(crate) events: Vec<Event>,
+    /// What stands before it, where that is damaged.
+    pub(crate) damage: Option<Error>,
+}
+
+/// The events of the stretch that holds `sequence`, up to it. Where a frame of it is damaged it begins behind that.
 ///
 /// # Errors
-/// `Corrupt`, `UnsupportedFormat`, `Io`.
+/// `Corrupt`: the frame that holds `sequence` is damaged. `UnsupportedFormat`, `Io`.
 pub(crate) fn stretch_through(
     files: &Arc<LogFiles>,
     sequence: Sequence,
     wanted: impl Fn(&str) -> bool,
-) -> Result<(Sequence, Vec<Event>)> {
+) -> Result<Stretch> {
     let mut cursor = FrameCursor::before(files, sequence)?;
-    let start = cursor.next;
-    let mut events = Vec::new();
+    let mut stretch = Stretch { start: cursor.next, events: Vec::new(), damage: None };
     while cursor.next <= sequence {
-        let frame = cursor.frame()?;
-        collect(&frame, start, sequence, &wanted, &mut |event| events.push(event))?;
+        let (at, start) = (cursor.next, stretch.start);
+        let taken = cursor
+            .frame()
+            .and_then(|frame| collect(&frame, start, sequence, &wanted, &mut |event| stretch.events.push(event)));
+        let Err(error) = taken else { continue };
+        if error.kind() != ErrorKind::Corrupt {
+            return Err(error);
+        }
+        if cursor.next == at {
+            cursor.pass_damage(sequence, error.clone())?;
+        }
+        if cursor.next > sequence {
+            return Err(error);
+        }
+        stretch = Stretch { start: cursor.next, events: Vec::new(), damage: Some(error) };
     }
-    Ok((start, events))
+    Ok(stretch)
 }
 
 /// Gives the events of a frame that lie in a range and whose type is wanted.

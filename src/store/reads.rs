@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::frame::HEADER_BYTES;
 use crate::index::{Direction, KeyEntry, Place, StreamHead};
 use crate::log::cursor::{self, FrameCursor, RecordPlace};
@@ -31,6 +31,8 @@ pub struct AllEvents {
     cursor: Option<FrameCursor>,
     front: VecDeque<Event>,
     back: VecDeque<Event>,
+    /// What comes behind `back`, where that is damaged.
+    damage: Option<Error>,
     failed: bool,
 }
 
@@ -46,6 +48,7 @@ impl AllEvents {
             cursor: None,
             front: VecDeque::new(),
             back: VecDeque::new(),
+            damage: None,
             failed: false,
         }
     }
@@ -74,9 +77,13 @@ impl AllEvents {
     fn fill_back(&mut self) -> Result<()> {
         while self.back.is_empty() && self.first <= self.last {
             let wanted = |event_type: &str| self.event_type.as_ref().is_none_or(|wanted| wanted.as_str() == event_type);
-            let (start, events) = cursor::stretch_through(&self.shared.files, self.last, wanted)?;
-            self.back = events.into_iter().filter(|event| event.sequence >= self.first).collect();
-            self.last = start.previous();
+            if let Some(damage) = self.damage.take() {
+                return Err(damage);
+            }
+            let stretch = cursor::stretch_through(&self.shared.files, self.last, wanted)?;
+            self.back = stretch.events.into_iter().filter(|event| event.sequence >= self.first).collect();
+            self.last = stretch.start.previous();
+            self.damage = stretch.damage;
         }
         Ok(())
     }

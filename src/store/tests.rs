@@ -13,6 +13,9 @@ mod backups;
 #[path = "crash_tests.rs"]
 mod crash;
 #[cfg(feature = "simulation")]
+#[path = "damage_tests.rs"]
+mod damage;
+#[cfg(feature = "simulation")]
 #[path = "repair_tests.rs"]
 mod repairs;
 #[cfg(feature = "simulation")]
