@@ -29,6 +29,7 @@ use super::{
 };
 
 mod folder;
+mod records;
 mod tuning;
 
 use folder::Scratch;
@@ -51,6 +52,7 @@ impl IndexProvider for RocksIndexProvider {
             if let Some(damage) = folder::damage(directory) {
                 return Ok(IndexEvidence::Unusable(damage));
             }
+            records::check(directory)?;
             let families = tuning::families(&tuning::cache());
             let db = DB::open_cf_descriptors_read_only(&tuning::database(Role::Witness), directory, families, false)
                 .map_err(|error| folder::failed("open read-only", directory, error))?;
@@ -65,6 +67,7 @@ impl IndexProvider for RocksIndexProvider {
     fn open(&self, directory: &Path, store_id: StoreId) -> Result<Arc<dyn Index>> {
         let is_new = !folder::has_database(directory)?;
         folder::make(directory)?;
+        records::check(directory)?;
         folder::fresh_ingest_file(directory)?;
         let families = tuning::families(&tuning::cache());
         let db = DB::open_cf_descriptors(&tuning::database(Role::Writer), directory, families)
@@ -80,6 +83,7 @@ impl IndexProvider for RocksIndexProvider {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no index in {}", directory.display())));
         }
         let open = || -> Result<Arc<dyn Index>> {
+            records::check(directory)?;
             let scratch = Scratch::new()?;
             let families = tuning::families(&tuning::cache());
             let options = tuning::database(Role::Secondary);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The file that RocksDB makes last and cannot open without: where it is not, there is no database.
-const CURRENT: &str = "CURRENT";
+pub(super) const CURRENT: &str = "CURRENT";
 
 /// The file that a batch is built in before it is ingested. RocksDB ignores its name.
 const INGEST: &str = "ingest.tmp";

@@ -181,6 +181,34 @@ fn garbage_is_unusable_and_can_be_removed() {
     assert!(matches!(ROCKS.evidence(&directory, STORE), IndexEvidence::Unusable(_)), "a file");
 }
 
+/// What: an open never returned where one bit of the index's manifest was flipped.
+/// Why: RocksDB reads such a manifest without end.
+/// How found: T13, a flipped bit in any file of the index.
+#[test]
+fn a_manifest_that_rocksdb_would_read_without_end_is_unusable() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("index");
+    let (_, index) = filled(&directory);
+    index.close().unwrap();
+    drop(index);
+    for end in [".log", "MANIFEST"] {
+        let file = listing(&directory).into_iter().find(|(name, (bytes, _))| name.contains(end) && bytes.len() > 100);
+        let Some((name, (sound, _))) = file else {
+            assert_eq!(end, ".log", "there is a manifest");
+            continue;
+        };
+        let second = 7 + usize::from(u16::from_le_bytes([sound[4], sound[5]]));
+        let mut bytes = sound.clone();
+        bytes[second + 6] ^= 4;
+        std::fs::write(directory.join(&name), &bytes).unwrap();
+        assert!(matches!(ROCKS.evidence(&directory, STORE), IndexEvidence::Unusable(_)), "{name}");
+        assert_eq!(ROCKS.open(&directory, STORE).unwrap_err().kind(), ErrorKind::Io, "{name}");
+        assert_eq!(ROCKS.open_read_only(&directory, STORE).unwrap_err().kind(), ErrorKind::Io, "{name}");
+        std::fs::write(directory.join(&name), &sound).unwrap();
+        assert_eq!(evidence(&directory), (Some(3), 3));
+    }
+}
+
 #[test]
 fn what_a_kill_left_of_an_ingest_does_not_harm_the_table_it_became() {
     // Goal: RocksDB takes a file in by giving it a second name; a kill may leave the first. Building the next batch

@@ -189,7 +189,8 @@ impl Life {
 }
 
 fn piece(seed: u64, tally: &mut Tally) {
-    let (round, piece) = (seed / PIECES, usize::try_from(seed % PIECES).expect("small"));
+    // From the end on: there the index and the log share a segment.
+    let (round, piece) = (seed / PIECES, usize::try_from(PIECES - 1 - seed % PIECES).expect("small"));
     let mut random = Random::new(seed);
     let life = Life::lived(round, StoreId::from_bytes([7; 16]), &steps(piece));
     for kept in &life.steps {
