@@ -23,7 +23,6 @@ fn seeded_defects_turn_t15_red() {
         Defect::AnswerFromUnresolvedKey,
         Defect::ShowBeforeSync,
         Defect::AcknowledgeBeforeSync,
-        Defect::IgnoreExpectedVersion,
     ] {
         choose(Some(defect));
         let outcome = run(class, Goal::gate(class));
