@@ -53,7 +53,7 @@ impl Start {
     }
 }
 
-/// Where the log goes on after what the index covers, once it is seen that the log holds the last frame of that. An index
+/// Where the log goes on after what the index covers, once it is seen that the last segment holds the last frame of that. An index
 /// proves what was durable: where its log ends before, or is another, the index must not stand for what is not there.
 ///
 /// # Errors
@@ -64,6 +64,10 @@ pub(crate) fn start_after(files: &Arc<LogFiles>, watermark: &Watermark) -> Resul
         return Ok(start);
     }
     let segment = files.named(start.segment).ok_or_else(|| gone(start))?;
+    if files.following(segment.first).is_some() {
+        // The log goes on, and what follows says whether it continues that frame. Finished segments are not read here.
+        return Ok(start);
+    }
     let Some(previous) = watermark.previous_frame else {
         let first = Start::of(&files.header(&segment)?).position;
         let (expected, found) = (start.position, Position { timestamp: watermark.timestamp, ..first });
