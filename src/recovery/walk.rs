@@ -53,7 +53,7 @@ impl Start {
     }
 }
 
-/// Where the log goes on after what the index covers, once it is seen that the last segment holds the last frame of that. An index
+/// Where the log goes on after what the index covers; where it does not, it must hold the last frame of that. An index
 /// proves what was durable: where its log ends before, or is another, the index must not stand for what is not there.
 ///
 /// # Errors
@@ -76,6 +76,12 @@ pub(crate) fn start_after(files: &Arc<LogFiles>, watermark: &Watermark) -> Resul
     let io = |source| LogFiles::io(segment.first, "read", source);
     let file = files.open(segment.first)?;
     let length = file.length().map_err(io)?;
+    let window = Window::narrow(Source::File(Arc::clone(&file)));
+    let mut scanner = Scanner::new(window, segment.salt, length, start.position);
+    if matches!(scanner.step().map_err(io)?, Step::Frame(_)) {
+        // It continues that frame. What the index covers is not read here where the log goes on.
+        return Ok(start);
+    }
     let found = Scanner::frame_at(Window::narrow(Source::File(file)), segment.salt, length, previous.into());
     match found.map_err(io)? {
         Ok(found) if found == start.position => Ok(start),
