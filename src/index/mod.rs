@@ -80,7 +80,7 @@ pub struct Watermark {
     pub chain: u32,
     /// The time of the last commit covered.
     pub timestamp: Timestamp,
-    /// The offset of that frame; `None` where it is in the segment before. It must be there: an index proves what its log holds.
+    /// The offset of the last frame covered; `None` where that is in the segment before.
     pub previous_frame: Option<u32>,
 }
 

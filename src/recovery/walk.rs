@@ -53,38 +53,28 @@ impl Start {
     }
 }
 
-/// Where the log goes on after what the index covers; where it does not, it must hold the last frame of that. An index
-/// proves what was durable: where its log ends before, or is another, the index must not stand for what is not there.
+/// That the log holds the last frame that the index covers. To be asked where nothing follows that: what follows would continue
+/// it. An index proves what was durable; where the log ends before, or is another, it must not stand for what is not there.
 ///
 /// # Errors
 /// `Corrupt`: that frame, or its segment, is not there. `UnsupportedFormat`, `Io`.
-pub(crate) fn start_after(files: &Arc<LogFiles>, watermark: &Watermark) -> Result<Start> {
+pub(crate) fn check_last_covered(files: &Arc<LogFiles>, watermark: &Watermark) -> Result<()> {
     let start = Start::after(watermark);
     if sabotage::has(Defect::TrustWatermark) {
-        return Ok(start);
+        return Ok(());
     }
     let segment = files.named(start.segment).ok_or_else(|| gone(start))?;
-    if files.following(segment.first).is_some() {
-        // The log goes on, and what follows says whether it continues that frame. Finished segments are not read here.
-        return Ok(start);
-    }
     let Some(previous) = watermark.previous_frame else {
         let first = Start::of(&files.header(&segment)?).position;
-        let (expected, found) = (start.position, Position { timestamp: watermark.timestamp, ..first });
-        return if expected == found { Ok(start) } else { Err(not_there(start, found.offset, "another segment")) };
+        let found = Position { timestamp: watermark.timestamp, ..first };
+        return if found == start.position { Ok(()) } else { Err(not_there(start, found.offset, "another segment")) };
     };
     let io = |source| LogFiles::io(segment.first, "read", source);
     let file = files.open(segment.first)?;
     let length = file.length().map_err(io)?;
-    let window = Window::narrow(Source::File(Arc::clone(&file)));
-    let mut scanner = Scanner::new(window, segment.salt, length, start.position);
-    if matches!(scanner.step().map_err(io)?, Step::Frame(_)) {
-        // It continues that frame. What the index covers is not read here where the log goes on.
-        return Ok(start);
-    }
     let found = Scanner::frame_at(Window::narrow(Source::File(file)), segment.salt, length, previous.into());
     match found.map_err(io)? {
-        Ok(found) if found == start.position => Ok(start),
+        Ok(found) if found == start.position => Ok(()),
         Ok(_) => Err(not_there(start, previous.into(), "another frame")),
         Err(stop) => Err(not_there(start, previous.into(), &stop.to_string())),
     }
@@ -119,6 +109,15 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// Whether it had to start where an index told it to: where it found nothing there, nothing has said so yet.
+    ///
+    /// # Errors
+    /// As [`check_last_covered`].
+    pub(crate) fn check_start(&self, files: &Arc<LogFiles>, start: Start, watermark: Option<&Watermark>) -> Result<()> {
+        let end = Start { segment: self.segment, position: self.position };
+        watermark.filter(|_| end == start).map_or(Ok(()), |mark| check_last_covered(files, mark))
+    }
+
     /// The walk of a log of which everything is known.
     pub(crate) fn of_nothing(end: Start) -> Self {
         Self {

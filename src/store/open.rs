@@ -228,6 +228,7 @@ impl Opening<'_> {
         } else {
             walk::walk(&files, start, Sequence::MAX, take, &mut |_, _| Ok(()))?
         };
+        walked.check_start(&files, start, index.watermark.as_ref())?;
         self.timer.end("walk");
         let witnesses = Witnesses {
             frame_before: walked.promised,
@@ -489,12 +490,9 @@ fn is_full<T>(result: &Result<T>) -> bool {
 }
 
 /// Where the walk starts: where the index ends, or at the beginning.
-///
-/// # Errors
-/// `Corrupt`: the log ends before the place where the index ends, or is another one. `Io`.
-pub(super) fn start_of_walk(files: &Arc<LogFiles>, watermark: Option<&Watermark>) -> Result<Start> {
+pub(super) fn start_of_walk(files: &LogFiles, watermark: Option<&Watermark>) -> Result<Start> {
     if let Some(mark) = watermark {
-        return walk::start_after(files, mark);
+        return Ok(Start::after(mark));
     }
     let segments = files.all();
     let Some(first) = segments.first() else { unreachable!("a log has a segment") };

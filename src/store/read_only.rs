@@ -62,6 +62,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     } else {
         walk::walk(&log_files, start, bound, &mut |frame| walk::take_into(&mut tail, frame), &mut |_, _| Ok(()))?
     };
+    walked.check_start(&log_files, start, watermark.as_ref())?;
     let witnesses = Witnesses {
         index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),
         clean_close: control.clean_sequence(),

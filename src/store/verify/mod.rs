@@ -172,7 +172,8 @@ pub(super) fn check_store(
     }
     if !has_writer
         && report.is_ok()
-        && let Some(Err(error)) = watermark.map(|mark| walk::start_after(&files, &mark))
+        && let Some(mark) = watermark.filter(|mark| !log.goes_beyond(mark))
+        && let Err(error) = walk::check_last_covered(&files, &mark)
     {
         // Behind the last event is a mark, which can be missing while no event is; an open refuses that, too.
         report.take(FindingKind::Frame, error)?;

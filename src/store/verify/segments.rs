@@ -10,7 +10,7 @@ use crate::format::frame::FrameRef;
 use crate::format::merkle::{self, MerkleTree};
 use crate::format::seal::{self, Anchor, Seal};
 use crate::format::segment::SegmentHeader;
-use crate::index::{KeyEntry, Place};
+use crate::index::{KeyEntry, Place, Watermark};
 use crate::log::files::{self, LogFiles, Segment, note_anchor};
 use crate::log::scan::offset_u32;
 use crate::log::scan::{Position, Scanner, Step, Stop};
@@ -78,6 +78,11 @@ impl LogCheck {
             }
         }
         Ok(())
+    }
+
+    /// Whether the log, which was found sound, has frames behind what an index covers.
+    pub(super) fn goes_beyond(&self, mark: &Watermark) -> bool {
+        self.joint.is_some_and(|(segment, end)| (segment, end.offset) > (mark.segment, mark.offset))
     }
 
     fn segment(

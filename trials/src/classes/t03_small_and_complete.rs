@@ -27,7 +27,7 @@ use crate::workload::{Book, Known, ROOT, Shape, World, snapshot_of};
 pub const CLASS: Class = Class {
     id: "T3",
     what: "images of short lives",
-    gate: 750_000,
+    gate: 762_480,
     release: 50_000_000,
     extent: Extent::Pieces { gate: UP_TO_4, all: UP_TO_6 },
     threads: Threads::Every,
