@@ -22,6 +22,7 @@ mod repository;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use execute::{CommandKey, RETRIES_MAX};
 pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash};
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};
