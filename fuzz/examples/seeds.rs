@@ -173,6 +173,7 @@ fn payments() {
         wallet_amount: 30,
         card_amount: 70,
         deadline: Timestamp::from_micros(9),
+        settles: true,
     });
     let done = |step| PaymentEvent::from(StepSucceeded { step, attempt: 1, amount: 70, reference: Some("r".into()) });
     // A command's id is no more than sixteen bytes here.
