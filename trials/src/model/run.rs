@@ -129,7 +129,10 @@ impl Run {
         self.model.open();
         let options = self.shape.options().clock(Arc::new(self.clock.clone()));
         let opened = Store::open_in(&self.world.environment(), ROOT, options);
-        self.store = Some(opened.unwrap_or_else(|error| panic!("the store does not open: {error}")));
+        let store = opened.unwrap_or_else(|error| panic!("the store does not open: {error}"));
+        // What was never asked for is not held to, so the time is asked for.
+        let _ = store.now();
+        self.store = Some(store);
     }
 
     fn store(&self) -> &Store {
