@@ -1,5 +1,7 @@
 //! Every limit, with its reason. Each is tested at the limit and one past it.
 
+use std::time::Duration;
+
 /// A stream's name, bytes: it is part of an index key, and RocksDB compares keys whole.
 pub const STREAM_NAME_BYTES_MAX: usize = 255;
 
@@ -75,3 +77,10 @@ pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Finished segments that are kept mapped.
 pub const MAPS_MAX: usize = 64;
+
+/// How far a clock may be set ahead while a store is open: time servers and quartzes are never off by so much, wrong time zones
+/// and dates by more.
+pub const CLOCK_STEP_DEFAULT: Duration = Duration::from_secs(300);
+
+/// The least such bound: a time server's usual corrections must pass.
+pub const CLOCK_STEP_MIN: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Aggregate, DomainEvent, EventContext, Loaded, Repository, new_events};
+use super::{Aggregate, EventContext, Loaded, Repository, new_events};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Commit, Durability};
@@ -338,7 +338,7 @@ impl<A: Aggregate> Repository<A> {
         let mut version_last = Version::ZERO;
         if let Some(part) = receipt.streams.iter().find(|part| part.stream == stream) {
             for event in self.store().read_stream(&stream, part.version_first..=part.version_last) {
-                events.push(A::Event::decode(&event?)?);
+                events.push(self.decode_event(&event?)?);
             }
             version_last = part.version_last;
         }

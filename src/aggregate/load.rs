@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Aggregate, DomainEvent, EventContext, Repository};
+use super::{Aggregate, EventContext, Repository};
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 use crate::types::{Event, Sequence, Timestamp, Version};
@@ -89,12 +89,10 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Takes in an event that was read.
-    fn replay(&mut self, event: &Event) -> Result<()> {
+    fn replay(&mut self, event: &Event, fact: &A::Event) {
         assert_eq!(event.version, self.version.next(), "a stream is read without gaps");
-        let fact = A::Event::decode(event)?;
-        self.advance(&fact, &EventContext::from(event));
+        self.advance(fact, &EventContext::from(event));
         self.events_replayed = self.events_replayed.saturating_add(1);
-        Ok(())
     }
 
     pub(super) fn advance(&mut self, fact: &A::Event, context: &EventContext) {
@@ -192,7 +190,7 @@ impl<A: Aggregate> Repository<A> {
             if event.sequence > sequence_max {
                 break;
             }
-            loaded.replay(&event)?;
+            loaded.replay(&event, &self.decode_event(&event)?);
         }
         Ok(loaded)
     }

@@ -21,12 +21,16 @@ mod load;
 mod repository;
 #[cfg(test)]
 mod tests;
+mod upcast;
+#[cfg(test)]
+mod upcast_tests;
 
 pub(crate) use execute::{CommandKey, RETRIES_MAX};
 pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash};
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};
 pub use repository::{Repository, Turn};
+pub use upcast::{OnUnknown, UpcastPayload, Upcasters, UpcastersBuilder, upcast_events, upcast_with};
 
 /// State that is made of the events of one stream.
 pub trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {

@@ -4,12 +4,12 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::{Aggregate, Loaded};
+use super::{Aggregate, DomainEvent, Loaded, Upcasters};
 use crate::error::Result;
 use crate::snapshot::{Snapshot, SnapshotPolicy};
 use crate::store::Store;
 use crate::sync::{Mutex, MutexGuard};
-use crate::types::{StreamId, Version};
+use crate::types::{Event, StreamId, Version};
 
 /// States that are kept in memory.
 const STATES_MAX: usize = 8_192;
@@ -21,6 +21,8 @@ const TURNS: usize = 1_024;
 struct Inner<A> {
     store: Store,
     policy: SnapshotPolicy,
+    /// `None`: the aggregate decodes every event as it is.
+    upcasters: Option<Upcasters>,
     cache: Cache<A>,
     turns: Vec<Mutex<()>>,
     hasher: std::hash::RandomState,
@@ -54,9 +56,21 @@ impl<A: Aggregate> Repository<A> {
     /// A repository over `store` that makes snapshots by `policy`.
     #[must_use]
     pub fn new(store: Store, policy: SnapshotPolicy) -> Self {
+        Self::make(store, policy, None)
+    }
+
+    /// As [`new`](Self::new), reading events of older schema versions through `upcasters`, which must know every type of this
+    /// aggregate: what they do not know is an `UnknownPayload` error wherever it is read.
+    #[must_use]
+    pub fn with_upcasters(store: Store, policy: SnapshotPolicy, upcasters: Upcasters) -> Self {
+        Self::make(store, policy, Some(upcasters))
+    }
+
+    fn make(store: Store, policy: SnapshotPolicy, upcasters: Option<Upcasters>) -> Self {
         Self(Arc::new(Inner {
             store,
             policy,
+            upcasters,
             cache: Cache::new(STATES_MAX),
             turns: std::iter::repeat_with(|| Mutex::new(())).take(TURNS).collect(),
             hasher: std::hash::RandomState::new(),
@@ -73,6 +87,17 @@ impl<A: Aggregate> Repository<A> {
     #[must_use]
     pub fn policy(&self) -> SnapshotPolicy {
         self.0.policy
+    }
+
+    /// The fact in an event of this aggregate, through the upcasters where there are any.
+    ///
+    /// # Errors
+    /// `UnknownPayload`: it cannot be read by this program.
+    pub fn decode_event(&self, event: &Event) -> Result<A::Event> {
+        match &self.0.upcasters {
+            None => A::Event::decode(event),
+            Some(upcasters) => upcasters.decode(event),
+        }
     }
 
     /// An aggregate's stream.

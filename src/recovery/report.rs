@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockStep};
+use crate::codec;
+use crate::error::Result;
 use crate::types::{Sequence, Timestamp};
 
 /// What an open found and did. All sizes are bytes.
@@ -47,6 +49,33 @@ pub struct RecoveryReport {
     pub reserve_bytes: u64,
     /// Each phase, in order.
     pub phases: Vec<PhaseReport>,
+    /// How far the clock was from the last commit; `None` where there is no commit, or it was less than
+    /// [`Options::open_step_report_min`](crate::Options::open_step_report_min).
+    pub clock_step: Option<ClockStep>,
+}
+
+impl RecoveryReport {
+    /// The report as an open keeps it.
+    ///
+    /// # Errors
+    /// `InvalidInput`: too large.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        codec::encode(self)
+    }
+
+    /// A report that was kept.
+    ///
+    /// # Errors
+    /// `UnknownPayload`: of a newer version, or no report.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        codec::decode(bytes).or_else(|error| {
+            // Before the clock's step was reported, a report ended here. A later field goes behind it in the same way.
+            const NO_STEP: u8 = 0;
+            let mut bytes = bytes.to_vec();
+            bytes.push(NO_STEP);
+            codec::decode(&bytes).map_err(|_| error)
+        })
+    }
 }
 
 /// What became of the index.
@@ -114,5 +143,53 @@ impl PhaseTimer {
     /// The phases that ended.
     pub(crate) fn take(&mut self) -> Vec<PhaseReport> {
         std::mem::take(&mut self.phases)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A report as it was kept before it told of the clock: opened at 1 us, closed cleanly, the index used, 7 events.
+    const BEFORE_THE_STEP: [u8; 18] = [2, 0, 1, 1, 7, 1, 0, 0, 0, 7, 7, 0, 0, 0, 0, 0, 0, 0];
+
+    fn report() -> RecoveryReport {
+        RecoveryReport {
+            opened_at: Timestamp::from_micros(1),
+            was_closed_cleanly: true,
+            index: IndexUse::Used,
+            index_sequence: Sequence::new(7),
+            segments: 1,
+            last_sequence: Sequence::new(7),
+            proven_sequence: Sequence::new(7),
+            ..RecoveryReport::default()
+        }
+    }
+
+    #[test]
+    fn a_report_that_an_earlier_version_kept_is_read() {
+        let report = report();
+        let bytes = report.encode().unwrap();
+        let (old, step) = bytes.split_at(bytes.len() - 1);
+        assert_eq!(step, [0]);
+        assert_eq!(RecoveryReport::decode(old).unwrap(), report);
+        assert_eq!(old, BEFORE_THE_STEP);
+    }
+
+    #[test]
+    fn a_report_with_a_step_is_these_bytes() {
+        let report = RecoveryReport { clock_step: Some(ClockStep::Ahead(Duration::new(300, 7))), ..report() };
+        let bytes = report.encode().unwrap();
+        assert_eq!(bytes[bytes.len() - 6..], [1, 0, 251, 44, 1, 7]);
+        assert_eq!(RecoveryReport::decode(&bytes).unwrap(), report);
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let bytes = report().encode().unwrap();
+        for length in 0..BEFORE_THE_STEP.len() - 1 {
+            assert!(RecoveryReport::decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        assert!(RecoveryReport::decode(&[&bytes[..], &[0]].concat()).is_err());
     }
 }

@@ -53,7 +53,7 @@ impl Shared {
         let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync);
         let (mut pending, records): (Vec<Pending>, Vec<Record>) = commits.into_iter().map(split).unzip();
         let rolls = writer.rolls();
-        let (done, outcome) = writer.write(&mut pending, self.options.clock.now(), &|| self.make_way());
+        let (done, outcome) = writer.write(&mut pending, self.now(), &|| self.make_way());
         // The index may only take in what is durable, so what is about to be handed to it is synced first.
         if sabotage::has(Defect::ShowBeforeSync) {
             self.places.show(writer.position().next.previous(), writer.position().timestamp);

@@ -22,6 +22,7 @@ mod repair;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod time;
 mod verify;
 mod view;
 
@@ -29,9 +30,10 @@ pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, b
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use environment::Environment;
 pub use info::StoreInfo;
-pub use options::{Align, Durability, Options, Preallocation};
+pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
 pub use repair::{Loss, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange, repair_plan, repair_plan_in};
+pub use time::ClockAccepted;
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;
@@ -288,7 +290,8 @@ impl Store {
         self.shared().places.durable()
     }
 
-    /// The store's time: the clock's, but never before the last commit's.
+    /// The store's time: the clock's, but never before the last commit's or what this gave before; and while the clock is
+    /// [`Suspect`](crate::ClockState::Suspect), what the monotonic clock makes of the last time that was believed.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared().now()

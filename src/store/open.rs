@@ -9,6 +9,7 @@ use super::environment::Environment;
 use super::options::{Align, Durability, Options, Preallocation};
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
+use crate::clock::{ClockStep, StoreClock};
 use crate::disk::{self, Disk, DiskFile, DiskLock, Latch, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::control::{self, Control};
@@ -31,7 +32,7 @@ use crate::recovery::{CutReport, IndexUse, RecoveryReport, execute, rebuild};
 use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Sequence, StoreId};
+use crate::types::{Sequence, StoreId, Timestamp};
 
 /// A store that is open to write, and the lock that keeps others out.
 pub(crate) struct Opened {
@@ -437,6 +438,7 @@ impl Opening<'_> {
             end,
         );
         self.timer.end("start");
+        let time = self.start_clock(last_sequence, log.position.timestamp);
         let mut report = std::mem::take(&mut self.report);
         report.phases = self.timer.take();
         // Not behind the latch: a report that cannot be written is no failure of the log.
@@ -464,7 +466,21 @@ impl Opening<'_> {
             ingestion: Default::default(),
             is_closed: false.into(),
             report,
+            time,
         })
+    }
+
+    /// Notes how far the clock is from the last commit, and believes it as it is now: nothing tells a clock that was set from
+    /// a machine that was off.
+    fn start_clock(&mut self, last_sequence: Sequence, last_commit: Timestamp) -> StoreClock {
+        let clock = self.options.clock.as_ref();
+        if last_sequence > Sequence::ZERO {
+            self.report.clock_step = ClockStep::between(last_commit, clock.now(), self.options.open_step_report_min);
+        }
+        if let Some(step) = self.report.clock_step {
+            tracing::warn!(?step, "the clock is far from the last commit");
+        }
+        StoreClock::start(clock, last_commit, self.options.clock_step_max)
     }
 
     /// Tells readers in other processes how far the log is durable.
@@ -513,7 +529,7 @@ fn evidence(walked: &Walk, last: &LastSegment, witnesses: Witnesses) -> Evidence
 /// Keeps the report for `bitacora info`. That it could not be kept is no reason to refuse service.
 fn keep_report(disk: &dyn Disk, root: &Path, report: &RecoveryReport) {
     let temporary = root.join(format!("{REPORT}{TEMPORARY}"));
-    let written = crate::codec::encode(report).map_err(std::io::Error::other).and_then(|bytes| {
+    let written = report.encode().map_err(std::io::Error::other).and_then(|bytes| {
         if disk.kind(&temporary)?.is_some() {
             disk.remove(&temporary)?;
         }
@@ -528,7 +544,7 @@ fn keep_report(disk: &dyn Disk, root: &Path, report: &RecoveryReport) {
 
 /// The report that the last open kept.
 pub(crate) fn kept_report(disk: &dyn Disk, root: &Path) -> Option<RecoveryReport> {
-    crate::codec::decode(&files::read_whole(disk, &root.join(REPORT)).ok()?).ok()
+    RecoveryReport::decode(&files::read_whole(disk, &root.join(REPORT)).ok()?).ok()
 }
 
 const _: () = assert!(segment::HEADER_BYTES < 4096);

@@ -46,6 +46,15 @@ pub enum Align {
     Sector,
 }
 
+/// What becomes of deadlines that lie before the point of no return when the clock has moved far while the store was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadlinesAfterStep {
+    /// They are put off by the step, so that what was begun before a power cut has as much time left as it had. The default.
+    Extend,
+    /// They stay: what passed while the store was closed counts, and what is overdue is undone at once.
+    Expire,
+}
+
 /// How a store is opened. The defaults are the safe ones.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +68,9 @@ pub struct Options {
     pub(crate) idle_mark_after: Duration,
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_step_max: Duration,
+    pub(crate) open_step_report_min: Duration,
+    pub(crate) deadlines_after_step: DeadlinesAfterStep,
     pub(crate) store_id: Option<StoreId>,
     /// The next id of an event that is given none; `None`: they are drawn.
     pub(crate) event_ids: Option<Arc<AtomicU64>>,
@@ -76,6 +88,9 @@ impl Default for Options {
             idle_mark_after: Duration::from_millis(50),
             background: true,
             clock: Arc::new(SystemClock),
+            clock_step_max: limits::CLOCK_STEP_DEFAULT,
+            open_step_report_min: Duration::from_secs(3_600),
+            deadlines_after_step: DeadlinesAfterStep::Extend,
             store_id: None,
             event_ids: None,
         }
@@ -169,6 +184,35 @@ impl Options {
         self
     }
 
+    /// How far the clock may be set ahead, against a monotonic clock, while the store is open; at least a second. Default 5
+    /// minutes: more than time servers and quartzes are ever off by, less than a wrong time zone. What is further ahead is not
+    /// followed: the clock is [`Suspect`](crate::ClockState::Suspect), and store time goes on by the monotonic clock until it
+    /// comes back or is [accepted](crate::Store::accept_clock). A longer bound lets a wrong clock end more payments at once; a
+    /// shorter one asks the operator more often. `Duration::MAX`: the clock is followed wherever it goes, and one wrong reading
+    /// can let every deadline pass.
+    #[must_use]
+    pub fn clock_step_max(mut self, bound: Duration) -> Self {
+        self.clock_step_max = bound;
+        self
+    }
+
+    /// How far the clock must be from the last commit when the store is opened for that to be
+    /// [reported](crate::RecoveryReport::clock_step), and for deadlines to be put off by it. Default an hour. A shorter one
+    /// puts deadlines off after any restart; a longer one lets those of a short power cut pass.
+    #[must_use]
+    pub fn open_step_report_min(mut self, step: Duration) -> Self {
+        self.open_step_report_min = step;
+        self
+    }
+
+    /// What becomes of deadlines after such a step. Default [`DeadlinesAfterStep::Extend`]: a payment that was under way is not
+    /// undone because the till was off, and takes as much longer. With `Expire` it is undone.
+    #[must_use]
+    pub fn deadlines_after_step(mut self, policy: DeadlinesAfterStep) -> Self {
+        self.deadlines_after_step = policy;
+        self
+    }
+
     /// The id of a store that is made, instead of one that is drawn, so that a simulation's bytes are the same each time.
     #[cfg(any(test, feature = "simulation"))]
     #[must_use]
@@ -218,6 +262,13 @@ impl Options {
         }
         if self.tail_events_max == 0 {
             return invalid("tail_events_max is 0, must be at least 1".into());
+        }
+        if self.clock_step_max < limits::CLOCK_STEP_MIN {
+            return invalid(format!(
+                "clock_step_max is {:?}, must be at least {:?}",
+                self.clock_step_max,
+                limits::CLOCK_STEP_MIN
+            ));
         }
         if self.durability == Durability::Interval(Duration::ZERO) {
             return invalid("the sync interval is 0; use Durability::Sync to sync each commit".into());

@@ -10,6 +10,7 @@ use super::open::{kept_report, start_of_walk};
 use super::options::Options;
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
+use crate::clock::StoreClock;
 use crate::disk::{Disk, Latch, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Control;
@@ -75,10 +76,12 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     if let Some(segment) = log_files.last() {
         segment.start(Arc::clone(&last.file));
     }
+    let options = Options::new();
+    let time = StoreClock::start(options.clock.as_ref(), walked.position.timestamp, options.clock_step_max);
     Ok(Shared {
         root: root.to_owned(),
         environment: environment.clone(),
-        options: Options::new(),
+        options,
         store_id,
         session: control.session,
         snapshots: Snapshots::new(Arc::clone(&index), store_id),
@@ -104,6 +107,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
             last_sequence: sequence,
             ..kept_report(disk.as_ref(), root).unwrap_or_default()
         },
+        time,
     })
 }
 

@@ -8,7 +8,7 @@ use super::chores::Chores;
 use super::environment::Environment;
 use super::options::{Durability, Options};
 use super::view::View;
-use crate::clock;
+use crate::clock::StoreClock;
 use crate::disk::{Latch, SharedWord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
@@ -19,6 +19,7 @@ use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::log::writer::{LogWriter, Pending};
 use crate::recovery::RecoveryReport;
+use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) ingestion: Mutex<()>,
     pub(crate) is_closed: AtomicBool,
     pub(crate) report: RecoveryReport,
+    pub(crate) time: StoreClock,
 }
 
 /// A commit that waits in a group to be written.
@@ -153,7 +155,10 @@ impl Shared {
 
     /// The store's time now.
     pub(crate) fn now(&self) -> Timestamp {
-        clock::store_time(self.options.clock.now(), self.places.timestamp())
+        if sabotage::has(Defect::TimeRunsBackwards) {
+            return self.options.clock.now();
+        }
+        self.time.now(self.options.clock.as_ref(), self.places.timestamp())
     }
 
     /// Notes how far the log is synced, for readers here and in other processes.

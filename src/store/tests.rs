@@ -6,6 +6,9 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::types::{CodecId, EventType, Version};
 
+#[path = "time_tests.rs"]
+mod time;
+
 #[cfg(feature = "simulation")]
 #[path = "backup_tests.rs"]
 mod backups;
@@ -356,4 +359,8 @@ fn options_out_of_range_are_refused_by_name() {
     assert!(error.to_string().contains("segment_bytes"));
     assert!(Store::in_memory(Options::new().tail_events_max(0)).is_err());
     assert!(Store::in_memory(Options::new().durability(Durability::Interval(Duration::ZERO))).is_err());
+    let below = crate::limits::CLOCK_STEP_MIN - Duration::from_micros(1);
+    let error = Store::in_memory(Options::new().clock_step_max(below)).unwrap_err();
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("clock_step_max"), "{error}");
+    Store::in_memory(Options::new().clock_step_max(crate::limits::CLOCK_STEP_MIN)).unwrap();
 }

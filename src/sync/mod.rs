@@ -27,7 +27,7 @@ pub(crate) use std::sync::{
 /// looked at outside of an execution.
 pub(crate) mod leaf {
     pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 }
 
 #[cfg(all(target_os = "linux", bitacora_shuttle))]

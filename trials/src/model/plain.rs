@@ -98,7 +98,9 @@ pub struct Model {
     /// Whether every commit is synced before it is acknowledged.
     syncs_each: bool,
     /// What the clock shows.
-    pub clock: Timestamp,
+    clock: Timestamp,
+    /// The latest that it showed since the store was opened: time never goes back.
+    latest: Timestamp,
     commits: Vec<Placed>,
     pending: Vec<Placed>,
     placed: u64,
@@ -113,7 +115,16 @@ impl Model {
     #[must_use]
     pub fn new(syncs_each: bool, clock: Timestamp) -> Self {
         let states = vec![State::default()];
-        Self { syncs_each, clock, commits: Vec::new(), pending: Vec::new(), placed: 0, durable: 0, states }
+        Self {
+            syncs_each,
+            clock,
+            latest: clock,
+            commits: Vec::new(),
+            pending: Vec::new(),
+            placed: 0,
+            durable: 0,
+            states,
+        }
     }
 
     /// Events that readers see.
@@ -137,7 +148,19 @@ impl Model {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let last = self.commits.last().map_or(Timestamp::EPOCH, |commit| commit.receipt.timestamp);
-        self.clock.max(last)
+        self.latest.max(last)
+    }
+
+    /// Moves the clock, forwards or backwards; returns what it shows then.
+    pub fn move_clock(&mut self, micros: i64) -> Timestamp {
+        self.clock = Timestamp::from_micros(self.clock.as_micros() + micros);
+        self.latest = self.latest.max(self.clock);
+        self.clock
+    }
+
+    /// The store is opened: what it said of time before is forgotten, except in the log.
+    pub fn open(&mut self) {
+        self.latest = self.clock;
     }
 
     /// What lies beside the log now.

@@ -126,9 +126,13 @@ impl Run {
     }
 
     fn open(&mut self) {
+        self.model.open();
         let options = self.shape.options().clock(Arc::new(self.clock.clone()));
         let opened = Store::open_in(&self.world.environment(), ROOT, options);
-        self.store = Some(opened.unwrap_or_else(|error| panic!("the store does not open: {error}")));
+        let store = opened.unwrap_or_else(|error| panic!("the store does not open: {error}"));
+        // What was never asked for is not held to, so the time is asked for.
+        let _ = store.now();
+        self.store = Some(store);
     }
 
     fn store(&self) -> &Store {
@@ -182,8 +186,8 @@ impl Run {
             Operation::Full { spare } => self.fill(*spare),
             Operation::Room => self.give_room(),
             Operation::Clock { micros } => {
-                self.model.clock = Timestamp::from_micros(self.model.clock.as_micros() + i64::from(*micros));
-                self.clock.set(self.model.clock);
+                let time = self.model.move_clock(i64::from(*micros));
+                self.clock.set(time);
             }
             Operation::ReadAll(selection) => self.read_all(selection),
             Operation::ReadStream { stream, selection } => self.read_stream(*stream, selection),
