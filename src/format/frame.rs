@@ -382,6 +382,11 @@ impl Draft {
         self.records.iter().map(|record| length_u32(record.offset))
     }
 
+    /// The correlation id of each event, `None` where it has none.
+    pub(crate) fn correlation_ids(&self) -> impl Iterator<Item = Option<&str>> {
+        self.records.iter().map(|record| record::correlation_id_in(self.bytes.get(record.offset..)?))
+    }
+
     /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be
     /// called again for another place.
     pub(crate) fn complete(&mut self, place: FramePlace, versions: &[Version]) -> (&[u8], u32) {

@@ -149,6 +149,37 @@ pub(crate) fn stated_length(bytes: &[u8]) -> Option<usize> {
     Some(HEADER_BYTES + index(fields.u32()?))
 }
 
+/// The correlation id of a record that was written to `bytes` here, so that it need not be checked.
+pub(crate) fn correlation_id_in(bytes: &[u8]) -> Option<&str> {
+    let mut fields = Bytes::new(bytes);
+    fields.take(16)?;
+    let flags = fields.u8()?;
+    if flags & FLAG_METADATA == 0 {
+        return None;
+    }
+    fields.take(3 + 16)?;
+    (fields.short()?, fields.short()?);
+    if flags & FLAG_TAGS != 0 {
+        take_tags(&mut fields)?;
+    }
+    correlation_id(fields.medium()?)
+}
+
+fn correlation_id(metadata: &[u8]) -> Option<&str> {
+    let mut fields = Bytes::new(metadata);
+    if fields.u8()? & HAS_CORRELATION == 0 {
+        return None;
+    }
+    std::str::from_utf8(fields.medium()?).ok()
+}
+
+impl<'a> RecordRef<'a> {
+    /// Its correlation id.
+    pub(crate) fn correlation_id(&self) -> Option<&'a str> {
+        correlation_id(self.metadata)
+    }
+}
+
 impl RecordRef<'_> {
     /// Whether all of it can be read: whether [`to_event`](Self::to_event) succeeds, without the copy.
     pub(crate) fn is_well_formed(self) -> bool {

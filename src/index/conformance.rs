@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::limits::POSTING_EVENTS_MAX;
+use crate::limits::{METADATA_BYTES_MAX, POSTING_EVENTS_MAX};
 
 pub(super) const STORE: StoreId = StoreId::from_bytes([1; 16]);
 const OTHER: StoreId = StoreId::from_bytes([2; 16]);
@@ -43,24 +43,40 @@ pub(super) struct Log {
     sequence: u64,
     versions: BTreeMap<String, u64>,
     events: Vec<(String, u64, u64)>,
+    correlated: Vec<(String, u64)>,
 }
 
 impl Log {
     /// A batch of one event for each of `streams`, in that order.
     pub(super) fn batch(&mut self, streams: &[&str], keys: &[(&str, u8)]) -> IndexBatch {
+        let events: Vec<_> = streams.iter().map(|name| (*name, None)).collect();
+        self.batch_of(&events, keys)
+    }
+
+    /// A batch of events, each of a stream and with a correlation id or none.
+    pub(super) fn batch_of(&mut self, events: &[(&str, Option<&str>)], keys: &[(&str, u8)]) -> IndexBatch {
         let mut tail = tail::Tail::default();
-        for name in streams {
+        for (name, correlation_id) in events {
             self.sequence += 1;
             let version = self.versions.entry((*name).to_owned()).or_default();
             *version += 1;
             self.events.push(((*name).to_owned(), *version, self.sequence));
             tail.record(&StreamId::new(name).unwrap(), Version::new(*version), segmented(self.sequence));
+            if let Some(id) = correlation_id {
+                tail.record_correlation(id, segmented(self.sequence));
+                self.correlated.push(((*id).to_owned(), self.sequence));
+            }
         }
         for (key, number) in keys {
             tail.record_key((*key).to_owned(), entry(*number));
         }
         tail.set_end(watermark(self.sequence));
         tail.to_batch().unwrap()
+    }
+
+    fn correlated(&self, correlation_id: &str) -> Vec<Place> {
+        let with_id = self.correlated.iter().filter(|(id, _)| id == correlation_id);
+        with_id.map(|(_, sequence)| segmented(*sequence)).collect()
     }
 
     fn places(&self, stream: &str) -> Vec<(Version, Place)> {
@@ -103,6 +119,8 @@ fn a_new_index_is_empty(provider: &dyn IndexProvider, directory: &Path) {
     assert_eq!(index.key("k").unwrap(), None);
     assert_eq!(index.places("a", Version::FIRST, Direction::Forwards, 9).unwrap(), []);
     assert_eq!(index.places("a", Version::MAX, Direction::Backwards, 9).unwrap(), []);
+    assert_eq!(index.correlated("c", Sequence::FIRST, Direction::Forwards, 9).unwrap(), []);
+    assert_eq!(index.correlated("c", Sequence::MAX, Direction::Backwards, 9).unwrap(), []);
     assert_eq!(index.streams("", None, 9).unwrap(), []);
     assert_eq!(index.state(b"k").unwrap(), None);
     assert_eq!(
@@ -155,6 +173,53 @@ fn places_go_both_ways_across_postings_and_batches(provider: &dyn IndexProvider,
     assert_eq!(index.places("b", Version::FIRST, Direction::Forwards, 9).unwrap(), log.places("b"));
     assert_eq!(index.places("ab", Version::FIRST, Direction::Forwards, 9).unwrap(), log.places("ab"));
     assert_eq!(index.places("c", Version::FIRST, Direction::Forwards, 9).unwrap(), []);
+    index.close().unwrap();
+}
+
+fn correlated_places_go_both_ways_across_postings_batches_and_streams(provider: &dyn IndexProvider, directory: &Path) {
+    let mut log = Log::default();
+    let index = open(provider, directory);
+    let many = vec![("a", Some("p")); POSTING_EVENTS_MAX + 476];
+    for events in [
+        &[("a", Some("p")), ("b", Some("q")), ("b", None), ("c", Some("p"))][..],
+        &[("b", None), ("c", Some("q"))],
+        &many,
+        &[("b", Some("p")), ("c", Some("pp")), ("a", Some("p")), ("a", None)],
+    ] {
+        index.ingest(&log.batch_of(events, &[])).unwrap();
+    }
+    let all = log.correlated("p");
+    assert_eq!(all.len(), 1_504);
+    let numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 1_029, 1_030, 1_031, 1_506, 1_507, 1_508, 1_509, 1_510, u64::MAX];
+    for from in numbers.map(Sequence::new) {
+        for limit in [0, 1, 2, 3, 1_024, 1_025, 1_504, usize::MAX] {
+            let forwards: Vec<_> = all.iter().filter(|place| place.sequence >= from).take(limit).copied().collect();
+            let backwards: Vec<_> =
+                all.iter().rev().filter(|place| place.sequence <= from).take(limit).copied().collect();
+            assert_eq!(index.correlated("p", from, Direction::Forwards, limit).unwrap(), forwards, "{from} {limit}");
+            assert_eq!(index.correlated("p", from, Direction::Backwards, limit).unwrap(), backwards, "{from} {limit}");
+        }
+    }
+    for id in ["q", "pp", "r", ""] {
+        assert_eq!(index.correlated(id, Sequence::FIRST, Direction::Forwards, 9).unwrap(), log.correlated(id), "{id}");
+    }
+    index.close().unwrap();
+}
+
+fn any_text_is_a_correlation_id_and_none_meets_another(provider: &dyn IndexProvider, directory: &Path) {
+    let mut log = Log::default();
+    let index = open(provider, directory);
+    let longest = "x".repeat(METADATA_BYTES_MAX);
+    let ids = ["", "\0", "a", "a\0", "a\0\0\0\0\0\0\0\u{1}", "b", "aa", "\u{f1}", "\u{7f}\u{7f}", &longest];
+    let events: Vec<_> = ids.iter().chain(ids.iter().rev()).map(|id| ("s", Some(*id))).collect();
+    index.ingest(&log.batch_of(&events, &[])).unwrap();
+    index.ingest(&log.batch_of(&events, &[])).unwrap();
+    for id in ids {
+        let found = index.correlated(id, Sequence::FIRST, Direction::Forwards, 9).unwrap();
+        assert_eq!((found.len(), &found), (4, &log.correlated(id)), "{}", id.len());
+    }
+    let longer = "x".repeat(100_000);
+    assert_eq!(index.correlated(&longer, Sequence::FIRST, Direction::Forwards, 9).unwrap(), []);
     index.close().unwrap();
 }
 
@@ -226,7 +291,7 @@ fn everything_is_there_again_after_closing(provider: &dyn IndexProvider, directo
     let mut log = Log::default();
     let index = open(provider, directory);
     index.write_state(&[put("a", "1")], Sequence::new(2)).unwrap();
-    index.ingest(&log.batch(&["a", "b", "a"], &[("k", 5)])).unwrap();
+    index.ingest(&log.batch_of(&[("a", Some("p")), ("b", None), ("a", Some("p"))], &[("k", 5)])).unwrap();
     index.write_state(&[put("b", "2")], Sequence::new(1)).unwrap();
     index.close().unwrap();
     drop(index);
@@ -236,6 +301,7 @@ fn everything_is_there_again_after_closing(provider: &dyn IndexProvider, directo
     assert_eq!(index.head("a").unwrap().unwrap().version, Version::new(2));
     assert_eq!(index.key("k").unwrap(), Some(entry(5)));
     assert_eq!(index.places("a", Version::FIRST, Direction::Forwards, 9).unwrap(), log.places("a"));
+    assert_eq!(index.correlated("p", Sequence::FIRST, Direction::Forwards, 9).unwrap(), log.correlated("p"));
     assert_eq!(index.scan_state(b"", b"", Direction::Forwards, 9).unwrap().len(), 2);
     index.ingest(&log.batch(&["a"], &[])).unwrap();
     assert_eq!(index.places("a", Version::FIRST, Direction::Forwards, 9).unwrap(), log.places("a"));
@@ -289,7 +355,9 @@ fn a_batch_that_breaks_a_rule_changes_nothing(provider: &dyn IndexProvider, dire
     let mut log = Log::default();
     let index = open(provider, directory);
     index.ingest(&log.batch(&["a", "b"], &[("k", 1)])).unwrap();
-    let good = log.batch(&["a", "b", "c"], &[("l", 1), ("m", 2)]);
+    let good = log.batch_of(&[("a", Some("p")), ("b", Some("q")), ("c", None)], &[("l", 1), ("m", 2)]);
+    let mut unsorted_correlations = good.clone();
+    unsorted_correlations.correlations.swap(0, 1);
     let mut unsorted_heads = good.clone();
     unsorted_heads.heads.swap(0, 1);
     let mut double_key = good.clone();
@@ -300,15 +368,17 @@ fn a_batch_that_breaks_a_rule_changes_nothing(provider: &dyn IndexProvider, dire
     foreign.watermark.store_id = OTHER;
     let mut going_back = good.clone();
     going_back.watermark.sequence = Sequence::FIRST;
-    for bad in [unsorted_heads, double_key, unsorted_postings, foreign, going_back] {
+    for bad in [unsorted_correlations, unsorted_heads, double_key, unsorted_postings, foreign, going_back] {
         assert_eq!(index.ingest(&bad).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert_eq!(index.watermark(), Some(watermark(2)));
         assert_eq!(index.head("a").unwrap().unwrap().version, Version::FIRST);
         assert_eq!((index.key("l").unwrap(), index.head("c").unwrap()), (None, None));
+        assert_eq!(index.correlated("p", Sequence::FIRST, Direction::Forwards, 9).unwrap(), []);
         assert_eq!(index.places("b", Version::FIRST, Direction::Forwards, 9).unwrap().len(), 1);
     }
     index.ingest(&good).unwrap();
     assert_eq!(index.watermark(), Some(watermark(5)));
+    assert_eq!(index.correlated("p", Sequence::FIRST, Direction::Forwards, 9).unwrap(), log.correlated("p"));
     index.close().unwrap();
 }
 
@@ -337,6 +407,7 @@ fn a_closed_index_answers_closed(provider: &dyn IndexProvider, directory: &Path)
     closed(index.head("a").map(drop));
     closed(index.key("a").map(drop));
     closed(index.places("a", Version::FIRST, Direction::Forwards, 1).map(drop));
+    closed(index.correlated("a", Sequence::FIRST, Direction::Forwards, 1).map(drop));
     closed(index.streams("", None, 1).map(drop));
     closed(index.state(b"a").map(drop));
     closed(index.scan_state(b"", b"", Direction::Forwards, 1).map(drop));
@@ -431,6 +502,8 @@ suites! {
     a_new_index_is_empty,
     heads_and_keys_are_those_of_the_last_batch,
     places_go_both_ways_across_postings_and_batches,
+    correlated_places_go_both_ways_across_postings_batches_and_streams,
+    any_text_is_a_correlation_id_and_none_meets_another,
     streams_are_listed_by_prefix_a_page_at_a_time,
     state_is_scanned_both_ways_by_prefix_and_from_anywhere,
     state_is_put_replaced_and_deleted_in_one_write,

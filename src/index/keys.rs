@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! family `index`                              value, after one byte of format
+//! c length(u16, big-endian) correlation id    count, then the places as variable-length integers
+//!   sequence_first(u64, big-endian)
 //! h stream                                    version u64, sequence u64
 //! k idempotency key                           content hash 32, segment u64, frame offset u32
 //! p stream 00 version_first(u64, big-endian)  count, then the places as variable-length integers
@@ -21,16 +23,19 @@
 //!
 //! Invariants: keys order as RocksDB compares them, byte by byte, so integers in them are big-endian; integers in
 //! values are little-endian. A stream's name has no control character, so the zero byte after it ends it, and no
-//! stream's postings lie between another's. Decoding takes any bytes and never panics.
+//! stream's postings lie between another's; a correlation id may have any character, so its length stands before it. Decoding takes any bytes and never panics.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::POSTING_EVENTS_MAX;
+use crate::limits::{METADATA_BYTES_MAX, POSTING_EVENTS_MAX};
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
 use super::{KeyEntry, Place, StreamHead, Watermark};
 
-const FORMAT: u8 = 1;
+/// 1: without postings of correlation ids. An index of another format is refused by its identity and its watermark, and is
+/// made anew by the open that finds it, for nothing in it could tell an id without events from one that was never indexed.
+const FORMAT: u8 = 2;
 
+const CORRELATION: u8 = b'c';
 const HEAD: u8 = b'h';
 const KEY: u8 = b'k';
 const POSTING: u8 = b'p';
@@ -49,6 +54,8 @@ pub(crate) const STATE_PREFIX: u8 = b'u';
 /// What precedes every head's key.
 pub(crate) const HEADS: &[u8] = &[HEAD];
 
+const _: () = assert!(METADATA_BYTES_MAX < u16::MAX as usize, "a correlation id's length has 16 bits");
+const _: () = assert!(CORRELATION < HEAD, "sections are ingested in this order");
 const _: () = assert!(HEAD < KEY && KEY < POSTING && POSTING < WATERMARK, "sections are ingested in this order");
 
 fn joined(first: u8, rest: &[&[u8]]) -> Vec<u8> {
@@ -75,6 +82,21 @@ pub(crate) fn posting_key(stream: &str, version_first: Version) -> Vec<u8> {
 /// What precedes the keys of all postings of a stream, and of no other's.
 pub(crate) fn posting_prefix(stream: &str) -> Vec<u8> {
     joined(POSTING, &[stream.as_bytes(), &[0]])
+}
+
+/// What precedes the keys of all postings of a correlation id, and of no other's.
+pub(crate) fn correlation_prefix(correlation_id: &str) -> Vec<u8> {
+    joined(CORRELATION, &[&correlation_length(correlation_id), correlation_id.as_bytes()])
+}
+
+pub(crate) fn correlation_key(correlation_id: &str, sequence_first: Sequence) -> Vec<u8> {
+    let sequence_first = sequence_first.get().to_be_bytes();
+    joined(CORRELATION, &[&correlation_length(correlation_id), correlation_id.as_bytes(), &sequence_first])
+}
+
+/// Of an id that is longer than any event's, the longest length: it has no postings.
+fn correlation_length(correlation_id: &str) -> [u8; 2] {
+    u16::try_from(correlation_id.len()).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 pub(crate) fn state_key(key: &[u8]) -> Vec<u8> {
@@ -109,7 +131,7 @@ impl<'a> Reader<'a> {
     fn new(what: &'static str, bytes: &'a [u8]) -> Result<Self> {
         match bytes.split_first() {
             Some((&FORMAT, rest)) => Ok(Self { what, rest }),
-            Some((format, _)) => Err(damaged(what, &format!("format {format} is not known"))),
+            Some((format, _)) => Err(damaged(what, &format!("format {format}, where this version makes {FORMAT}"))),
             None => Err(damaged(what, "empty")),
         }
     }
@@ -282,7 +304,7 @@ fn put_place(bytes: &mut Vec<u8>, previous: Option<&Place>, place: &Place) {
             put_varint(bytes, u64::from(place.frame_offset));
         }
         Some(previous) => {
-            assert!(place.sequence > previous.sequence, "a stream's sequences increase");
+            assert!(place.sequence > previous.sequence, "a posting's sequences increase");
             assert!(place.segment >= previous.segment, "segments follow their sequences");
             let step = place.sequence.get() - previous.sequence.get() - 1;
             assert!(step < 1 << 63, "no store has that many events");

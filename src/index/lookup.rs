@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::METADATA_BYTES_MAX;
 use crate::types::{Sequence, StoreId, StreamId, Version};
 
 use super::keys::{self, HEADS, STATE_SEQUENCE_KEY, WATERMARK_KEY};
@@ -125,6 +126,52 @@ fn check_gapless(stream: &str, direction: Direction, found: &[(Version, Place)])
     }
 }
 
+/// The places of the events with a correlation id.
+pub(super) fn correlated(
+    entries: &impl Entries,
+    correlation_id: &str,
+    from: Sequence,
+    direction: Direction,
+    limit: usize,
+) -> Result<Vec<Place>> {
+    let mut found: Vec<Place> = Vec::new();
+    if limit == 0 || correlation_id.len() > METADATA_BYTES_MAX {
+        return Ok(found);
+    }
+    let start = keys::correlation_key(correlation_id, from);
+    let start = match direction {
+        Direction::Forwards => Start::Covering(&start),
+        Direction::Backwards => Start::At(&start),
+    };
+    let mut decoded = Vec::new();
+    entries.scan(&keys::correlation_prefix(correlation_id), start, direction, &mut |_, value| {
+        keys::decode_posting(value, &mut decoded)?;
+        let room = limit - found.len();
+        match direction {
+            Direction::Forwards => found.extend(decoded.iter().filter(|place| place.sequence >= from).take(room)),
+            Direction::Backwards => {
+                found.extend(decoded.iter().rev().filter(|place| place.sequence <= from).take(room));
+            }
+        }
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    check_order(correlation_id, direction, &found)?;
+    Ok(found)
+}
+
+/// Postings of one id follow each other, so an order that turns between two is a fault of the index.
+fn check_order(correlation_id: &str, direction: Direction, found: &[Place]) -> Result<()> {
+    let is_sorted = found.is_sorted_by(|left, right| match direction {
+        Direction::Forwards => left.sequence < right.sequence,
+        Direction::Backwards => left.sequence > right.sequence,
+    });
+    if is_sorted {
+        return Ok(());
+    }
+    let text = format!("the index is damaged: correlation id {correlation_id:?}: its postings overlap");
+    Err(Error::new(ErrorKind::Io, text))
+}
+
 pub(super) fn streams(
     entries: &impl Entries,
     prefix: &str,
@@ -198,6 +245,10 @@ pub(super) fn each_entry(batch: &IndexBatch, mut put: impl FnMut(&[u8], &[u8]) -
         last = key;
         Ok(())
     };
+    for posting in &batch.correlations {
+        let Some(first) = posting.places.first() else { continue };
+        put(keys::correlation_key(&posting.correlation_id, first.sequence), &keys::encode_posting(&posting.places))?;
+    }
     for (stream, head) in &batch.heads {
         put(keys::head_key(stream.as_str()), &keys::encode_head(*head))?;
     }

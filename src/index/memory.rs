@@ -395,6 +395,16 @@ impl Index for MemoryIndex {
         lookup::places(&self.view()?.index, stream, from, direction, limit)
     }
 
+    fn correlated(
+        &self,
+        correlation_id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
+        lookup::correlated(&self.view()?.index, correlation_id, from, direction, limit)
+    }
+
     fn streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(StreamId, StreamHead)>> {
         lookup::streams(&self.view()?.index, prefix, after, limit)
     }
@@ -538,6 +548,23 @@ mod tests {
         assert_eq!(provider.open(Path::new(FOLDER), STORE).unwrap_err().kind(), ErrorKind::Io);
         provider.remove(Path::new(FOLDER)).unwrap();
         provider.open(Path::new(FOLDER), STORE).unwrap();
+    }
+
+    #[test]
+    fn an_index_of_an_older_format_is_unusable_until_it_is_removed() {
+        let provider = MemoryIndexProvider::default();
+        let index = provider.open(Path::new(FOLDER), STORE).unwrap();
+        index.ingest(&Log::default().batch(&["a"], &[])).unwrap();
+        index.close().unwrap();
+        let content = provider.folder(Path::new(FOLDER)).unwrap();
+        let mut older = keys::encode_watermark(&watermark(1));
+        older.truncate(older.len() - 4);
+        older[0] = 1;
+        older.extend_from_slice(&crc32fast::hash(&older).to_le_bytes());
+        Arc::make_mut(&mut content.lock().view.index).insert(keys::WATERMARK_KEY.to_vec(), older);
+        let IndexEvidence::Unusable(why) = provider.evidence(Path::new(FOLDER), STORE) else { panic!("older") };
+        assert!(why.contains("format 1"), "{why}");
+        assert_eq!(provider.open(Path::new(FOLDER), STORE).unwrap_err().kind(), ErrorKind::Io);
     }
 
     #[test]

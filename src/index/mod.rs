@@ -1,4 +1,4 @@
-//! Finding events: streams' heads and places, idempotency keys; and a small durable state (snapshots, checkpoints).
+//! Finding events: streams' heads and places, correlation ids, idempotency keys; and a small durable state (snapshots, checkpoints).
 //!
 //! An index covers exactly the events up to its watermark. It is filled by whole sorted batches, each with its own
 //! new watermark, atomically; what lies beyond is in the tail index, in memory. Everything in it can be rebuilt
@@ -102,9 +102,21 @@ pub struct Posting {
     pub places: Vec<Place>,
 }
 
+/// The places of up to [`POSTING_EVENTS_MAX`](crate::limits::POSTING_EVENTS_MAX) events with one correlation id, none of them
+/// left out between the first and the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrelationPosting {
+    /// The correlation id.
+    pub correlation_id: String,
+    /// Their places, in the order of sequences; never empty.
+    pub places: Vec<Place>,
+}
+
 /// A range of the log's events, as an index takes it in. Each list is sorted by its key, without duplicates.
 #[derive(Clone, Debug)]
 pub struct IndexBatch {
+    /// The places of the range's events that have a correlation id; sorted by the length of the id, then by its bytes.
+    pub correlations: Vec<CorrelationPosting>,
     /// Each stream that has an event in the range, once, with its new head.
     pub heads: Vec<(StreamId, StreamHead)>,
     /// The idempotency keys of the range's commits, each once.
@@ -113,6 +125,14 @@ pub struct IndexBatch {
     pub postings: Vec<Posting>,
     /// The end of the range.
     pub watermark: Watermark,
+}
+
+impl IndexBatch {
+    /// A batch without events: the index is told only where the log goes on.
+    pub(crate) fn of_nothing(watermark: Watermark) -> Self {
+        let (correlations, heads, keys, postings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { correlations, heads, keys, postings, watermark }
+    }
 }
 
 /// One change to the small state.
@@ -172,6 +192,19 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Io`: the index failed.
     fn places(&self, stream: &str, from: Version, direction: Direction, limit: usize) -> Result<Vec<(Version, Place)>>;
+
+    /// The places of the events with a correlation id, at most `limit`: forwards from sequence `from` on, backwards from
+    /// `from` down, inclusive.
+    ///
+    /// # Errors
+    /// `Io`: the index failed.
+    fn correlated(
+        &self,
+        correlation_id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Place>>;
 
     /// Streams whose name starts with `prefix`, in the order of their bytes, after `after`, at most `limit`.
     ///

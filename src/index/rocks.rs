@@ -341,6 +341,16 @@ impl Index for RocksIndex {
         self.read(INDEX_FAMILY, |index| lookup::places(index, stream, from, direction, limit))
     }
 
+    fn correlated(
+        &self,
+        correlation_id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
+        self.read(INDEX_FAMILY, |index| lookup::correlated(index, correlation_id, from, direction, limit))
+    }
+
     fn streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(StreamId, StreamHead)>> {
         self.read(INDEX_FAMILY, |index| lookup::streams(index, prefix, after, limit))
     }

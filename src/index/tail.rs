@@ -1,7 +1,8 @@
 //! The tail index: what the log has and the index does not have yet, in memory.
 //!
 //! It is updated on the commit path, under a lock, so a record costs one probe of a hash map and no more. A place
-//! takes twelve bytes: the segment is kept once per run of places in it, and the sequence as its distance from it.
+//! takes twelve bytes: the segment is kept once per run of places in it, and the sequence as its distance from it. A
+//! correlation id takes sixteen bytes an event, and an event without one nothing.
 //!
 //! Invariants:
 //! 1. The versions of a stream are consecutive; the first of them is where the index leaves off.
@@ -14,12 +15,13 @@ use crate::limits::POSTING_EVENTS_MAX;
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Version};
 
-use super::{Direction, IndexBatch, KeyEntry, Place, Posting, StreamHead, Watermark};
+use super::{CorrelationPosting, Direction, IndexBatch, KeyEntry, Place, Posting, StreamHead, Watermark};
 
-/// What a stream or a key takes beside its text and its places: the entry in the map, at the map's usual load, and
+/// What a stream, a key or a correlation id takes beside its text and its places: the entry in the map, at the map's usual load, and
 /// the headers of the allocations.
 const STREAM_BYTES: usize = 192;
 const KEY_BYTES: usize = 128;
+const CORRELATION_BYTES: usize = 112;
 
 #[derive(Clone, Copy, Debug)]
 struct CompactPlace {
@@ -36,39 +38,112 @@ struct Run {
     segment: Sequence,
 }
 
+/// Places in the order of their sequences.
+#[derive(Debug, Default)]
+struct Places {
+    places: Vec<CompactPlace>,
+    runs: Vec<Run>,
+}
+
+impl Places {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn push(&mut self, place: Place) {
+        if self.runs.last().is_none_or(|run| run.segment != place.segment) {
+            self.runs.push(Run { start: self.places.len(), segment: place.segment });
+        }
+        self.places.push(compact(place));
+    }
+
+    fn get(&self, index: usize) -> Option<Place> {
+        let compact = self.places.get(index)?;
+        let run = self.runs.partition_point(|run| run.start <= index).checked_sub(1);
+        let run = run.and_then(|run| self.runs.get(run));
+        debug_assert!(run.is_some(), "the runs cover all places");
+        Some(expanded(*compact, run.map_or(Sequence::ZERO, |run| run.segment)))
+    }
+}
+
+/// The places of events with a correlation id. They are kept once for all ids: most ids have few events, and an allocation for
+/// each of two lists would cost more than what is in it.
+#[derive(Debug, Default)]
+struct Correlations {
+    places: Places,
+    /// Of each id, which of the places are its.
+    ids: HashMap<Box<str>, Vec<u32>>,
+    text_bytes: usize,
+}
+
+impl Correlations {
+    fn record(&mut self, correlation_id: &str, place: Place) {
+        let number = u32::try_from(self.places.len()).unwrap_or_else(|_| unreachable!("a tail has fewer events"));
+        self.places.push(place);
+        if let Some(numbers) = self.ids.get_mut(correlation_id) {
+            numbers.push(number);
+        } else {
+            self.text_bytes += correlation_id.len();
+            self.ids.insert(correlation_id.into(), vec![number]);
+        }
+    }
+
+    fn numbers(&self, correlation_id: &str) -> &[u32] {
+        self.ids.get(correlation_id).map_or(&[], Vec::as_slice)
+    }
+
+    fn place(&self, number: u32) -> Place {
+        let place = self.places.get(index(number));
+        place.unwrap_or_else(|| unreachable!("a number is given with its place"))
+    }
+
+    /// Sorted as an index takes them in.
+    fn postings(&self) -> Vec<CorrelationPosting> {
+        let mut ids: Vec<_> = self.ids.iter().collect();
+        ids.sort_unstable_by_key(|(id, _)| (id.len(), *id));
+        let postings = ids.into_iter().flat_map(|(id, numbers)| {
+            numbers.chunks(POSTING_EVENTS_MAX).map(|numbers| CorrelationPosting {
+                correlation_id: id.to_string(),
+                places: numbers.iter().map(|number| self.place(*number)).collect(),
+            })
+        });
+        postings.collect()
+    }
+
+    fn bytes(&self) -> usize {
+        let event_bytes = size_of::<CompactPlace>() + size_of::<u32>();
+        self.text_bytes + self.ids.len() * CORRELATION_BYTES + self.places.len() * event_bytes
+    }
+}
+
 #[derive(Debug)]
 struct StreamTail {
     version_first: Version,
     head: StreamHead,
-    places: Vec<CompactPlace>,
-    runs: Vec<Run>,
+    places: Places,
 }
 
 impl StreamTail {
     fn new(version: Version, place: Place) -> Self {
         let head = StreamHead { version, sequence: place.sequence };
-        Self { version_first: version, head, places: Vec::new(), runs: Vec::new() }
+        Self { version_first: version, head, places: Places::default() }
     }
 
     fn push(&mut self, version: Version, place: Place) {
-        if self.runs.last().is_none_or(|run| run.segment != place.segment) {
-            self.runs.push(Run { start: self.places.len(), segment: place.segment });
-        }
-        self.places.push(compact(place));
+        self.places.push(place);
         self.head = StreamHead { version, sequence: place.sequence };
     }
 
     /// The places from index `start` on, at most `limit`, each with its version.
     fn range(&self, start: usize, limit: usize) -> impl DoubleEndedIterator<Item = (Version, Place)> {
-        let places = self.places.iter().enumerate().skip(start).take(limit);
-        places.map(|(index, compact)| {
-            let run = self.runs.partition_point(|run| run.start <= index).checked_sub(1);
-            let run = run.and_then(|run| self.runs.get(run));
-            debug_assert!(run.is_some(), "the runs cover all places");
-            let segment = run.map_or(Sequence::ZERO, |run| run.segment);
-            (self.version_first.plus(index as u64), expanded(*compact, segment))
-        })
+        let end = start.saturating_add(limit).min(self.places.len());
+        (start.min(end)..end)
+            .filter_map(|index| self.places.get(index).map(|place| (self.version_first.plus(index as u64), place)))
     }
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn compact(place: Place) -> CompactPlace {
@@ -96,6 +171,7 @@ fn expanded(compact: CompactPlace, segment: Sequence) -> Place {
 pub(crate) struct Tail {
     streams: HashMap<StreamId, StreamTail>,
     keys: HashMap<String, KeyEntry>,
+    correlations: Correlations,
     events: usize,
     text_bytes: usize,
     last: Option<(Sequence, Sequence)>,
@@ -127,6 +203,12 @@ impl Tail {
         known.push(version, place);
         self.last = Some((place.sequence, place.segment));
         self.events += 1;
+    }
+
+    /// Takes in the correlation id of the event that was taken in last. One that has none costs nothing.
+    pub(crate) fn record_correlation(&mut self, correlation_id: &str, place: Place) {
+        assert!(self.last == Some((place.sequence, place.segment)), "a correlation id is of the last event");
+        self.correlations.record(correlation_id, place);
     }
 
     /// Takes in a commit's idempotency key, which is in it at most once.
@@ -174,6 +256,35 @@ impl Tail {
         }
     }
 
+    /// The sequence of the first event with a correlation id that is here; the earlier ones are in the index.
+    pub(crate) fn first_correlated(&self, correlation_id: &str) -> Option<Sequence> {
+        let first = self.correlations.numbers(correlation_id).first()?;
+        Some(self.correlations.place(*first).sequence)
+    }
+
+    /// The places of the events with a correlation id that are here, at most `limit`: forwards from sequence `from` on,
+    /// backwards from `from` down, inclusive.
+    pub(crate) fn correlated(
+        &self,
+        correlation_id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<Place> {
+        let numbers = self.correlations.numbers(correlation_id);
+        let place = |number: &u32| self.correlations.place(*number);
+        match direction {
+            Direction::Forwards => {
+                let start = numbers.partition_point(|number| place(number).sequence < from);
+                numbers.iter().skip(start).take(limit).map(place).collect()
+            }
+            Direction::Backwards => {
+                let end = numbers.partition_point(|number| place(number).sequence <= from);
+                numbers.iter().take(end).rev().take(limit).map(place).collect()
+            }
+        }
+    }
+
     /// The streams that are here and whose name starts with `prefix`, in the order of their bytes. Looks at all.
     pub(crate) fn streams(&self, prefix: &str) -> Vec<(StreamId, StreamHead)> {
         let matching = self.streams.iter().filter(|(stream, _)| stream.as_str().starts_with(prefix));
@@ -193,6 +304,7 @@ impl Tail {
             + self.streams.len() * (STREAM_BYTES + size_of::<StreamTail>())
             + self.keys.len() * (KEY_BYTES + size_of::<KeyEntry>())
             + self.events * size_of::<CompactPlace>()
+            + self.correlations.bytes()
     }
 
     /// Says up to where the log is in here.
@@ -218,7 +330,7 @@ impl Tail {
         keys.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         let heads = streams.iter().map(|(stream, known)| ((*stream).clone(), known.head)).collect();
         let postings = streams.iter().flat_map(|(stream, known)| postings(stream, known)).collect();
-        Some(IndexBatch { heads, keys, postings, watermark })
+        Some(IndexBatch { correlations: self.correlations.postings(), heads, keys, postings, watermark })
     }
 }
 
@@ -353,6 +465,74 @@ mod tests {
         assert_eq!(postings.collect::<Vec<_>>(), [("a", 7, 1), ("b", 1, 1024), ("b", 1025, 1)]);
         assert_eq!(batch.postings[2].places, [place(events, 1)]);
         assert_eq!(batch.watermark, end(events + 1));
+    }
+
+    /// Events of one stream, the odd ones of payment `p`, every fourth of `qq`, in segments of six events.
+    fn correlated() -> Tail {
+        let mut tail = Tail::default();
+        for sequence in 1..=20u64 {
+            let place = place(sequence, 1 + (sequence - 1) / 6 * 6);
+            tail.record(&stream("a"), Version::new(sequence), place);
+            let id = if sequence % 2 == 1 { Some("p") } else { (sequence % 4 == 0).then_some("qq") };
+            if let Some(id) = id {
+                tail.record_correlation(id, place);
+            }
+        }
+        tail
+    }
+
+    #[test]
+    fn correlated_places_go_both_ways_from_anywhere_with_a_limit() {
+        let tail = correlated();
+        let sequences = |id, from, direction, limit| {
+            let found = tail.correlated(id, Sequence::new(from), direction, limit);
+            assert!(found.iter().all(|found| *found == place(found.sequence.get(), found.segment.get())));
+            found.iter().map(|place| place.sequence.get()).collect::<Vec<_>>()
+        };
+        assert_eq!(sequences("p", 0, Direction::Forwards, 99), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+        assert_eq!(sequences("p", 4, Direction::Forwards, 2), [5, 7]);
+        assert_eq!(sequences("p", 4, Direction::Backwards, 9), [3, 1]);
+        assert_eq!(sequences("p", u64::MAX, Direction::Backwards, 2), [19, 17]);
+        assert_eq!(sequences("qq", 4, Direction::Forwards, 99), [4, 8, 12, 16, 20]);
+        assert_eq!(sequences("q", 1, Direction::Forwards, 99), [0; 0]);
+        assert_eq!(tail.first_correlated("qq"), Some(Sequence::new(4)));
+        assert_eq!(tail.first_correlated("q"), None);
+    }
+
+    #[test]
+    fn correlations_are_sorted_by_length_and_split_at_the_bound() {
+        let mut tail = Tail::default();
+        let events = POSTING_EVENTS_MAX as u64 + 1;
+        for version in 1..=events + 2 {
+            tail.record(&stream("a"), Version::new(version), place(version, 1));
+            let id = ["z", "aa", "b"][usize::try_from(version.saturating_sub(events)).unwrap()];
+            tail.record_correlation(id, place(version, 1));
+        }
+        tail.set_end(end(events + 2));
+        let batch = tail.to_batch().unwrap();
+        let found = batch
+            .correlations
+            .iter()
+            .map(|posting| (posting.correlation_id.as_str(), posting.places[0].sequence.get(), posting.places.len()));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [("b", events + 2, 1), ("z", 1, POSTING_EVENTS_MAX), ("z", events, 1), ("aa", events + 1, 1)]
+        );
+    }
+
+    #[test]
+    fn an_event_without_a_correlation_id_takes_nothing_for_it_and_one_with_it_little() {
+        let (with, mut without) = (correlated(), Tail::default());
+        for sequence in 1..=20u64 {
+            without.record(&stream("a"), Version::new(sequence), place(sequence, 1 + (sequence - 1) / 6 * 6));
+        }
+        assert_eq!(with.bytes() - without.bytes(), 3 + 2 * CORRELATION_BYTES + 15 * 16);
+    }
+
+    #[test]
+    #[should_panic(expected = "a correlation id is of the last event")]
+    fn a_correlation_id_of_an_event_that_is_not_the_last_is_a_defect() {
+        correlated().record_correlation("p", place(19, 19));
     }
 
     #[test]

@@ -319,7 +319,11 @@ pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
                 found,
             ));
         }
-        tail.record(&stream, version, place_of(frame, placed.sequence, placed.offset));
+        let place = place_of(frame, placed.sequence, placed.offset);
+        tail.record(&stream, version, place);
+        if let Some(correlation_id) = placed.record.correlation_id() {
+            tail.record_correlation(correlation_id, place);
+        }
     }
     if let Some((key, content_hash)) = frame.key().map_err(damaged)? {
         let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };

@@ -103,7 +103,7 @@ impl Shared {
     fn cover_close_mark(&self, end: Watermark) {
         let is_behind = self.index.watermark().is_none_or(|mark| mark.sequence == end.sequence && mark != end);
         if is_behind && self.view.read().size().0 == 0 {
-            let batch = IndexBatch { heads: Vec::new(), keys: Vec::new(), postings: Vec::new(), watermark: end };
+            let batch = IndexBatch::of_nothing(end);
             if let Err(error) = self.index.ingest(&batch) {
                 tracing::warn!(%error, "the index could not be brought up to date");
             }

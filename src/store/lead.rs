@@ -145,10 +145,11 @@ impl Shared {
         let mut view = self.view.write();
         for (commit, record) in pending.iter().zip(records).take(done) {
             let Some(place) = commit.place else { unreachable!("a written commit has a place") };
-            let mut events = commit.draft.record_offsets().zip(&commit.versions).zip(0u64..);
+            let records = commit.draft.record_offsets().zip(commit.draft.correlation_ids());
+            let mut events = records.zip(&commit.versions).zip(0u64..);
             for (at, count) in &record.parts {
                 let Some(stream) = record.streams.get(*at) else { unreachable!("a part names a stream") };
-                for ((offset, version), number) in events.by_ref().take(*count) {
+                for (((offset, correlation_id), version), number) in events.by_ref().take(*count) {
                     let place = Place {
                         sequence: commit.first_sequence.plus(number),
                         segment: place.segment,
@@ -156,6 +157,9 @@ impl Shared {
                         record_offset: offset_u32(place.offset + u64::from(offset)),
                     };
                     view.active.record(stream, *version, place);
+                    if let Some(correlation_id) = correlation_id {
+                        view.active.record_correlation(correlation_id, place);
+                    }
                 }
             }
             if let Some((key, content_hash)) = &record.key {

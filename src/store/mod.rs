@@ -9,6 +9,7 @@ mod chores;
 mod close;
 mod commit;
 mod committer;
+mod correlation;
 mod create;
 mod environment;
 mod housekeeping;
@@ -28,6 +29,7 @@ mod view;
 
 pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
+pub use correlation::CorrelationEvents;
 pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
@@ -245,6 +247,13 @@ impl Store {
     #[must_use]
     pub fn read_stream(&self, stream: &StreamId, range: impl RangeBounds<crate::types::Version>) -> StreamEvents {
         StreamEvents::new(self.shared(), stream, &range)
+    }
+
+    /// The events whose metadata has this correlation id, by sequence, whatever their streams, as far as they are acknowledged
+    /// now; none where no event has it. Found through the index: the log is not scanned.
+    #[must_use]
+    pub fn read_correlation(&self, correlation_id: &str, range: impl RangeBounds<Sequence>) -> CorrelationEvents {
+        CorrelationEvents::new(self.shared(), correlation_id, &range)
     }
 
     /// The event of a sequence; `None` where that is not there yet.

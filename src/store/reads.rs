@@ -16,7 +16,7 @@ use crate::types::{
 };
 
 /// Places that a stream's iterator fetches at once.
-const PLACES_AT_ONCE: usize = 256;
+pub(super) const PLACES_AT_ONCE: usize = 256;
 /// Streams that an iterator fetches at once.
 const STREAMS_AT_ONCE: usize = 1024;
 
@@ -418,19 +418,25 @@ impl Shared {
 
     /// The event at a place that the index or a tail gave for a stream's version.
     fn event_at(&self, place: &Place, stream: &StreamId, version: Version) -> Result<Event> {
+        let event = self.read_at(place)?;
+        if event.stream != *stream || event.version != version {
+            let expected = format!("version {version} of stream {stream}, as the index says");
+            let found = format!("version {} of stream {}", event.version, event.stream);
+            let offset = u64::from(place.record_offset);
+            return Err(files::corrupt(place.segment, offset, place.sequence, expected, found));
+        }
+        Ok(event)
+    }
+
+    /// The event at a place that the index or a tail gave.
+    pub(super) fn read_at(&self, place: &Place) -> Result<Event> {
         let record = RecordPlace {
             sequence: place.sequence,
             segment: place.segment,
             frame_offset: u64::from(place.frame_offset),
             record_offset: u64::from(place.record_offset),
         };
-        let event = cursor::read_event(&self.files, record)?;
-        if event.stream != *stream || event.version != version {
-            let expected = format!("version {version} of stream {stream}, as the index says");
-            let found = format!("version {} of stream {}", event.version, event.stream);
-            return Err(files::corrupt(place.segment, record.record_offset, place.sequence, expected, found));
-        }
-        Ok(event)
+        cursor::read_event(&self.files, record)
     }
 
     pub(crate) fn head(&self, stream: &StreamId) -> Result<Option<StreamHead>> {
@@ -511,7 +517,7 @@ impl Shared {
 }
 
 /// Both ends of a range, included; an empty range is one whose first is beyond its last.
-fn bounds<T: Copy>(range: &impl RangeBounds<T>, number: impl Fn(T) -> u64) -> (u64, u64) {
+pub(super) fn bounds<T: Copy>(range: &impl RangeBounds<T>, number: impl Fn(T) -> u64) -> (u64, u64) {
     let first = match range.start_bound() {
         Bound::Included(first) => number(*first),
         Bound::Excluded(before) => number(*before).saturating_add(1),

@@ -28,6 +28,9 @@ mod reserve;
 #[path = "skew_tests.rs"]
 mod skew;
 
+#[path = "correlation_tests.rs"]
+mod correlations;
+
 fn event(text: &str) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), CodecId::RAW, text.as_bytes().to_vec())
 }

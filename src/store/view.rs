@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::index::tail::Tail;
 use crate::index::{Direction, KeyEntry, Place, StreamHead, Watermark};
-use crate::types::Version;
+use crate::types::{Sequence, Version};
 
 /// The tail that grows, and those that wait to be ingested.
 ///
@@ -89,6 +89,31 @@ impl View {
         let mut take = |tail: &Tail| {
             let left = limit - found.len();
             found.extend(tail.places(stream, from, direction, left));
+        };
+        match direction {
+            Direction::Forwards => self.tails().rev().for_each(&mut take),
+            Direction::Backwards => self.tails().for_each(&mut take),
+        }
+        found
+    }
+
+    /// The sequence of the first event with a correlation id that is here: those before are in the index.
+    pub(crate) fn first_correlated(&self, correlation_id: &str) -> Option<Sequence> {
+        self.tails().rev().find_map(|tail| tail.first_correlated(correlation_id))
+    }
+
+    /// The places of events with a correlation id that are here, as an index gives them.
+    pub(crate) fn correlated(
+        &self,
+        correlation_id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<Place> {
+        let mut found = Vec::new();
+        let mut take = |tail: &Tail| {
+            let left = limit - found.len();
+            found.extend(tail.correlated(correlation_id, from, direction, left));
         };
         match direction {
             Direction::Forwards => self.tails().rev().for_each(&mut take),

@@ -29,6 +29,8 @@ fn golden_bytes_of_keys() {
     assert_eq!(idempotency_key("order 7"), b"korder 7");
     assert_eq!(posting_key("a-1", Version::new(258)), b"pa-1\0\0\0\0\0\0\0\x01\x02");
     assert_eq!(posting_prefix("a-1"), b"pa-1\0");
+    assert_eq!(correlation_key("p-1", Sequence::new(259)), b"c\0\x03p-1\0\0\0\0\0\0\x01\x03");
+    assert_eq!(correlation_prefix("p-1"), b"c\0\x03p-1");
     assert_eq!(WATERMARK_KEY, b"w");
     assert_eq!(state_key(b"c/x"), b"uc/x");
     assert_eq!(IDENTITY_KEY, b"i");
@@ -38,7 +40,7 @@ fn golden_bytes_of_keys() {
 #[test]
 fn golden_bytes_of_a_head() {
     let head = StreamHead { version: Version::new(2), sequence: Sequence::new(259) };
-    let golden = [1, 2, 0, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0];
+    let golden = [2, 2, 0, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0];
     assert_eq!(encode_head(head), golden);
     assert_eq!(decode_head(&golden).unwrap(), head);
 }
@@ -46,7 +48,7 @@ fn golden_bytes_of_a_head() {
 #[test]
 fn golden_bytes_of_an_idempotency_key() {
     let entry = KeyEntry { content_hash: [9; 32], segment: Sequence::new(5), frame_offset: 0x0102_0304 };
-    let mut golden = vec![1];
+    let mut golden = vec![2];
     golden.extend_from_slice(&[9; 32]);
     golden.extend_from_slice(&[5, 0, 0, 0, 0, 0, 0, 0, 4, 3, 2, 1]);
     assert_eq!(encode_key_entry(&entry), golden);
@@ -55,7 +57,7 @@ fn golden_bytes_of_an_idempotency_key() {
 
 #[test]
 fn golden_bytes_of_a_watermark() {
-    let mut golden = vec![1];
+    let mut golden = vec![2];
     golden.extend_from_slice(&[7; 16]);
     golden.extend_from_slice(&[0x2c, 1, 0, 0, 0, 0, 0, 0]);
     golden.extend_from_slice(&[0xc9, 0, 0, 0, 0, 0, 0, 0]);
@@ -63,19 +65,24 @@ fn golden_bytes_of_a_watermark() {
     golden.extend_from_slice(&[0xef, 0xbe, 0xad, 0xde]);
     golden.extend_from_slice(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     golden.extend_from_slice(&[0x80, 15, 0, 0]);
-    golden.extend_from_slice(&[41, 130, 187, 215]);
+    let mut older = golden.clone();
+    golden.extend_from_slice(&[133, 244, 68, 254]);
     assert_eq!(encode_watermark(&watermark()), golden);
     assert_eq!(decode_watermark(&golden).unwrap(), watermark());
+    older[0] = 1;
+    older.extend_from_slice(&[41, 130, 187, 215]);
+    let refused = decode_watermark(&older).unwrap_err().to_string();
+    assert!(refused.contains("format 1, where this version makes 2"), "an older index is made anew: {refused}");
 }
 
 #[test]
 fn golden_bytes_of_the_state_family() {
     let store_id = StoreId::from_bytes([3; 16]);
-    let mut golden = vec![1];
+    let mut golden = vec![2];
     golden.extend_from_slice(&[3; 16]);
     assert_eq!(encode_identity(store_id), golden);
     assert_eq!(decode_identity(&golden).unwrap(), store_id);
-    let golden = [1, 8, 0, 0, 0, 0, 0, 0, 0, 88, 27, 151, 34];
+    let golden = [2, 8, 0, 0, 0, 0, 0, 0, 0, 157, 39, 26, 27];
     assert_eq!(encode_state_sequence(Sequence::new(8)), golden);
     assert_eq!(decode_state_sequence(&golden).unwrap(), Sequence::new(8));
 }
@@ -85,7 +92,7 @@ fn golden_bytes_of_a_posting() {
     // Two events of one commit, one of a later commit, one in a later segment.
     let places = [place(300, 1, 64, 104), place(301, 1, 64, 144), place(310, 1, 464, 504), place(520, 500, 64, 104)];
     let golden = [
-        1, 4, // format, count
+        2, 4, // format, count
         0xac, 2, 1, 64, 40, // absolute
         0, 0, 80, // the next sequence, the same frame
         16, 0x90, 3, 40, // eight sequences between, 400 bytes on
@@ -128,16 +135,16 @@ fn a_flipped_bit_in_a_watermark_is_found() {
 fn values_of_another_format_or_length_are_refused() {
     let head = encode_head(StreamHead { version: Version::FIRST, sequence: Sequence::FIRST });
     let mut other = head.clone();
-    other[0] = 2;
-    assert!(decode_head(&other).unwrap_err().to_string().contains("format 2"));
+    other[0] = 1;
+    assert!(decode_head(&other).unwrap_err().to_string().contains("format 1, where this version makes 2"));
     for length in 0..head.len() {
         assert!(decode_head(&head[..length]).is_err());
     }
     let longer = [head.as_slice(), &[0]].concat();
     assert!(decode_head(&longer).unwrap_err().to_string().contains("left over"));
-    assert!(decoded(&[1, 0]).is_err(), "no places");
-    assert!(decoded(&[1, 0x81, 8]).is_err(), "1,025 places");
-    let endless = [1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 1, 1];
+    assert!(decoded(&[2, 0]).is_err(), "no places");
+    assert!(decoded(&[2, 0x81, 8]).is_err(), "1,025 places");
+    let endless = [2, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 1, 1];
     assert!(decoded(&endless).unwrap_err().to_string().contains("64 bits"));
 }
 
@@ -147,6 +154,23 @@ fn a_full_posting_is_taken_and_one_place_more_is_not() {
     assert_eq!(decoded(&encode_posting(&full)).unwrap(), full);
     let more: Vec<_> = (0..1_025u32).map(|i| place(u64::from(i) + 1, 1, i * 8, i * 8 + 4)).collect();
     assert!(std::panic::catch_unwind(|| encode_posting(&more)).is_err());
+}
+
+#[test]
+fn postings_of_correlation_ids_lie_by_length_so_that_none_lies_between_anothers() {
+    let mut keys = [
+        correlation_key("b", Sequence::FIRST),
+        correlation_key("a\0", Sequence::FIRST),
+        correlation_key("a", Sequence::MAX),
+        correlation_key("a", Sequence::FIRST),
+        correlation_key("", Sequence::MAX),
+    ];
+    keys.sort();
+    assert_eq!(keys[4], correlation_key("a\0", Sequence::FIRST));
+    let of_a: Vec<_> = keys.iter().filter(|key| key.starts_with(&correlation_prefix("a"))).collect();
+    assert_eq!(of_a.len(), 2);
+    assert!(correlation_key("a", Sequence::MAX) < correlation_key("b", Sequence::ZERO));
+    assert!(correlation_key("b", Sequence::MAX) < correlation_key("a\0", Sequence::ZERO));
 }
 
 #[test]

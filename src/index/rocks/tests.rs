@@ -261,6 +261,28 @@ fn a_second_writer_is_refused_while_the_first_has_it_open() {
 }
 
 #[test]
+fn an_index_of_an_older_format_is_unusable_until_it_is_removed() {
+    // Method: the identity that an older version wrote, in the place of ours.
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("index");
+    let (_, index) = filled(&directory);
+    index.close().unwrap();
+    {
+        let families = tuning::families(&tuning::cache());
+        let db = DB::open_cf_descriptors(&tuning::database(Role::Writer), &directory, families).unwrap();
+        let mut older = keys::encode_identity(STORE);
+        older[0] = 1;
+        db.put_cf(db.cf_handle(STATE_FAMILY).unwrap(), IDENTITY_KEY, older).unwrap();
+    }
+    let IndexEvidence::Unusable(why) = ROCKS.evidence(&directory, STORE) else { panic!("older") };
+    assert!(why.contains("format 1, where this version makes 2"), "{why}");
+    assert_eq!(ROCKS.open(&directory, STORE).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(ROCKS.open_read_only(&directory, STORE).unwrap_err().kind(), ErrorKind::Io);
+    ROCKS.remove(&directory).unwrap();
+    open(&directory).close().unwrap();
+}
+
+#[test]
 fn closing_leaves_nothing_to_replay() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("index");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::segments::{LogCheck, PlacesHash, StreamCheck};
+use super::segments::{CorrelationCheck, LogCheck, PlacesHash, StreamCheck};
 use super::{FindingKind, VerifyReport};
 use crate::error::{ErrorKind, Result};
 use crate::index::{Direction, Index, IndexEvidence, Watermark};
@@ -11,7 +11,7 @@ use crate::recovery::examine::INDEX;
 use crate::store::Environment;
 use crate::types::{Sequence, StoreId, StreamId, Version};
 
-/// Compares heads, places and keys, as far as the index covers the log and the log was read.
+/// Compares heads, places, keys and correlation ids, as far as the index covers the log and the log was read.
 pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport) -> Result<()> {
     let Some(mark) = index.watermark() else { return Ok(()) };
     if !report.is_ok() {
@@ -20,7 +20,8 @@ pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport
     }
     let covered = mark.sequence.min(report.last_sequence);
     let outcome = check_streams(index, log, covered, mark.sequence, report)
-        .and_then(|()| check_keys(index, log, covered, report));
+        .and_then(|()| check_keys(index, log, covered, report))
+        .and_then(|()| check_correlations(index, log, covered, report));
     match outcome {
         Err(error) if error.kind() == ErrorKind::Io => {
             report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string());
@@ -128,4 +129,30 @@ fn check_keys(index: &dyn Index, log: &LogCheck, covered: Sequence, report: &mut
         }
     }
     Ok(())
+}
+
+fn check_correlations(index: &dyn Index, log: &LogCheck, covered: Sequence, report: &mut VerifyReport) -> Result<()> {
+    for (correlation_id, known) in &log.correlations {
+        // One whose end is in the tail of the log is not in the index as a whole.
+        if known.sequence <= covered && correlated_in(index, correlation_id, known)? != known.places.finish() {
+            let detail =
+                format!("the places of correlation id {correlation_id:?} in the index are not those in the log");
+            report.find(FindingKind::Index, INDEX, None, known.sequence, detail);
+        }
+    }
+    Ok(())
+}
+
+/// The hash of the places that the index has for a correlation id, up to the last in the log that was read.
+fn correlated_in(index: &dyn Index, correlation_id: &str, known: &CorrelationCheck) -> Result<u64> {
+    let mut places = PlacesHash::default();
+    let mut from = Sequence::FIRST;
+    while from <= known.sequence {
+        let found = index.correlated(correlation_id, from, Direction::Forwards, POSTING_EVENTS_MAX)?;
+        let Some(last) = found.last() else { break };
+        from = last.sequence.next();
+        let within = found.iter().filter(|place| place.sequence <= known.sequence);
+        within.for_each(|place| places.add(Version::ZERO, place));
+    }
+    Ok(places.finish())
 }

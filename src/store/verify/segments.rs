@@ -25,6 +25,13 @@ pub(super) struct StreamCheck {
     pub(super) places: PlacesHash,
 }
 
+/// What the log says of one correlation id.
+#[derive(Debug, Default)]
+pub(super) struct CorrelationCheck {
+    pub(super) sequence: Sequence,
+    pub(super) places: PlacesHash,
+}
+
 /// A running hash of places; equal places in equal order give equal hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PlacesHash(DefaultHasher);
@@ -47,6 +54,7 @@ pub(super) struct LogCheck {
     pub(super) promised: Sequence,
     pub(super) streams: HashMap<StreamId, StreamCheck>,
     pub(super) keys: Vec<(String, KeyEntry, Sequence)>,
+    pub(super) correlations: HashMap<String, CorrelationCheck>,
     /// The end of the segment before.
     joint: Option<(Sequence, Position)>,
     seal: Option<merkle::Hash>,
@@ -64,7 +72,15 @@ struct SealCheck {
 
 impl LogCheck {
     pub(super) fn new(bound: Sequence) -> Self {
-        Self { bound, promised: Sequence::ZERO, streams: HashMap::new(), keys: Vec::new(), joint: None, seal: None }
+        Self {
+            bound,
+            promised: Sequence::ZERO,
+            streams: HashMap::new(),
+            keys: Vec::new(),
+            correlations: HashMap::new(),
+            joint: None,
+            seal: None,
+        }
     }
 
     pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport) -> Result<()> {
@@ -209,6 +225,9 @@ impl LogCheck {
                 record_offset: offset_u32(placed.offset),
             };
             self.record(placed.record.stream, placed.record.version, &place, report);
+            if let Some(correlation_id) = placed.record.correlation_id() {
+                self.record_correlation(correlation_id, &place);
+            }
         }
         if let Ok(Some((key, content_hash))) = frame.key() {
             let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };
@@ -235,6 +254,15 @@ impl LogCheck {
         known.version = version;
         known.sequence = place.sequence;
         known.places.add(version, place);
+    }
+
+    fn record_correlation(&mut self, correlation_id: &str, place: &Place) {
+        let known = match self.correlations.get_mut(correlation_id) {
+            Some(known) => known,
+            None => self.correlations.entry(correlation_id.to_owned()).or_default(),
+        };
+        known.sequence = place.sequence;
+        known.places.add(Version::ZERO, place);
     }
 
     /// A seal is what the segment gives, and names the seal before. A missing one is no finding: it is made again.
