@@ -68,6 +68,11 @@ impl Agenda {
         self.heap.peek().map(|Reverse((due, _, _))| *due)
     }
 
+    #[cfg(test)]
+    pub(super) fn heap_len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// Takes note of an event of a saga. One that was looked at with this event, or a later one, stays as it is.
     pub(super) fn note(&mut self, saga_id: &str, meaning: TypeMeaning, sequence: Sequence, timestamp: Timestamp) {
         match meaning {

@@ -38,7 +38,7 @@ pub use driver::{SagaDriver, SagaHandler, SagaOptions, SagaProgress};
 pub use load::{LoadedSaga, load};
 pub use poll::{PollReport, SagaFailure};
 pub use runner::{Bell, Poller, Runner, RunnerOptions};
-pub(crate) use watch::{Claimed, Watch};
+pub(crate) use watch::Watch;
 pub use work::Work;
 
 /// A process, as its own stream tells it. Its stream is named `<SAGA_TYPE>-<saga_id>`.

@@ -31,12 +31,12 @@ impl Bell {
         self.rung.notify_all();
     }
 
-    fn rings(&self) -> u64 {
+    pub(super) fn rings(&self) -> u64 {
         *self.rings.lock()
     }
 
     /// Waits until it is rung after `heard`, for so long at most. May return early.
-    fn wait(&self, heard: u64, at_most: Duration) {
+    pub(super) fn wait(&self, heard: u64, at_most: Duration) {
         let mut rings = self.rings.lock();
         if *rings == heard {
             self.rung.wait_for(&mut rings, at_most);

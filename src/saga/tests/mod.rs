@@ -1,3 +1,12 @@
+//! Tests of the parts together, over a small saga of its own.
+
+mod agenda;
+mod crash;
+mod driver;
+mod errand;
+mod runner;
+mod threads;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU64, Ordering};
 
