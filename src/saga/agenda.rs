@@ -114,9 +114,14 @@ impl Agenda {
         Some(Taken { saga_id, noted })
     }
 
-    /// Gives a saga back that is over.
-    pub(super) fn end(&mut self, taken: &Taken) {
-        self.remove(&taken.saga_id);
+    /// Gives a saga back that was over with the event `covered`. Where a later event was seen meanwhile it is looked at again.
+    pub(super) fn end(&mut self, taken: &Taken, covered: Sequence) {
+        let last = covered.max(taken.noted);
+        if self.open.get(&taken.saga_id).is_some_and(|entry| entry.noted.0 > last) {
+            self.put_back(taken, covered, None);
+        } else {
+            self.remove(&taken.saga_id);
+        }
     }
 
     /// Gives a saga back that was looked at with the event `covered`, to be looked at again at `due`; at once where a later event

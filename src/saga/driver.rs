@@ -231,6 +231,7 @@ impl<S: Saga, H: SagaHandler<S>> SagaDriver<S, H> {
     /// the text says which. `Conflict`: other writers were faster every time. What the handler says. As [`load`], and of the
     /// commits: `StorageFull`, `Poisoned`, `CommitUnknown`, `ReadOnly`. After any of them the saga can be gone on with.
     pub fn advance(&self, saga_id: &str, now: Timestamp) -> Result<SagaProgress> {
+        let _hold = self.0.watch.hold(saga_id);
         self.work(&mut self.draft(saga_id)?, now)
     }
 
@@ -373,7 +374,7 @@ impl<S: Saga, H: SagaHandler<S>> SagaDriver<S, H> {
             let progress = self.work(&mut draft, now)?;
             let covered = draft.base.last_event_sequence;
             Ok(match progress {
-                SagaProgress::Ended => Looked::Ended,
+                SagaProgress::Ended => Looked::Ended { covered },
                 SagaProgress::Parked(_) => Looked::Parked { covered },
                 SagaProgress::WaitUntil(due) => Looked::Waits { covered, due },
             })
@@ -451,7 +452,7 @@ impl<S: Saga, H: SagaHandler<S>> Poller for SagaDriver<S, H> {
     }
 
     fn bell(&self) -> &Bell {
-        &self.0.watch.bell
+        self.0.watch.bell()
     }
 }
 

@@ -17,7 +17,7 @@ pub struct LoadedSaga<S> {
     pub last_event_sequence: Sequence,
     /// When that event was committed, in store time.
     pub last_event_time: Timestamp,
-    /// Whether an event that ends it is in it.
+    /// Whether the last event that tells says that it is over.
     pub is_over: bool,
 }
 
@@ -40,7 +40,11 @@ impl<S: Saga> LoadedSaga<S> {
         self.version = version;
         self.last_event_sequence = sequence;
         self.last_event_time = timestamp;
-        self.is_over |= S::type_meaning(event.event_type()) == TypeMeaning::Ends;
+        match S::type_meaning(event.event_type()) {
+            TypeMeaning::Begins => self.is_over = false,
+            TypeMeaning::Ends => self.is_over = true,
+            TypeMeaning::Neither => {}
+        }
     }
 }
 

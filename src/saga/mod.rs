@@ -36,9 +36,10 @@ pub use agenda::Agenda;
 pub use command::{Command, Published};
 pub use driver::{SagaDriver, SagaHandler, SagaOptions, SagaProgress};
 pub use load::{LoadedSaga, load};
+pub(crate) use poll::{Looked, PollLimits, poll_with};
 pub use poll::{PollReport, SagaFailure};
 pub use runner::{Bell, Poller, Runner, RunnerOptions};
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Watch, open_since};
 pub use work::Work;
 
 /// A process, as its own stream tells it. Its stream is named `<SAGA_TYPE>-<saga_id>`.
@@ -92,9 +93,9 @@ pub enum Next<A> {
 /// What a type of event says about whether its saga is over, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeMeaning {
-    /// It is a saga's first event.
+    /// It is open from here on: its first event, or one that finds something left to do in a saga that was over.
     Begins,
-    /// It is over.
+    /// It is over, as far as is known.
     Ends,
     /// It says nothing about that.
     Neither,

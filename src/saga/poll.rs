@@ -44,7 +44,7 @@ pub(crate) struct PollLimits {
 /// What came of looking at a saga.
 #[derive(Debug)]
 pub(crate) enum Looked {
-    Ended,
+    Ended { covered: Sequence },
     Parked { covered: Sequence },
     Waits { covered: Sequence, due: Timestamp },
 }
@@ -66,9 +66,9 @@ pub(crate) fn poll_with<S: Saga>(
         let now = store.now().max(at_least);
         let Some(claimed) = watch.take_due(now, now.plus(limits.retry_after)) else { break };
         match look(claimed.saga_id(), now) {
-            Ok(Looked::Ended) => {
+            Ok(Looked::Ended { covered }) => {
                 report.ended += 1;
-                claimed.end();
+                claimed.end(covered);
             }
             Ok(Looked::Parked { covered }) => {
                 report.parked += 1;

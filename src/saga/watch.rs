@@ -8,20 +8,19 @@ use super::runner::Bell;
 use super::{LoadedSaga, Next, Saga};
 use crate::error::Result;
 use crate::store::Store;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Sequence, Timestamp};
 
 #[derive(Debug, Default)]
 struct State {
     agenda: Agenda,
-    /// Events up to here are in the agenda; `None`: it was not begun.
-    seen: Option<Sequence>,
+    /// Events up to here are in the agenda.
+    seen: Sequence,
 }
 
 impl State {
     fn follow<S: Saga>(&mut self, store: &Store) -> Result<Sequence> {
         let Self { agenda, seen } = self;
-        let seen = seen.get_or_insert(Sequence::ZERO);
         let end = store.last_sequence();
         if *seen < end {
             store.visit(seen.next()..=end, |event| {
@@ -40,12 +39,24 @@ impl State {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     state: Mutex<State>,
-    pub(super) bell: Bell,
+    /// Whether there is an agenda at all. Where nobody polls, nothing here costs anything.
+    is_seeded: AtomicBool,
+    /// The sagas that threads carry on by themselves. Locked after `state`, where both are.
+    held: Mutex<BTreeMap<String, Held>>,
+    bell: Bell,
+}
+
+/// A saga in the hands of threads that carry it on by themselves.
+#[derive(Debug, Default)]
+struct Held {
+    threads: u32,
+    /// It was due meanwhile, and left to them.
+    was_due: bool,
 }
 
 impl Watch {
     pub(crate) fn is_seeded(&self) -> bool {
-        self.state.lock().seen.is_some()
+        self.is_seeded.load(Ordering::Acquire)
     }
 
     /// Begins anew: open are `known_open`, which are due at once, and what the events after `from` say.
@@ -55,7 +66,8 @@ impl Watch {
         for saga_id in known_open {
             agenda.add(saga_id, Sequence::ZERO, Timestamp::EPOCH);
         }
-        *state = State { agenda, seen: Some(from) };
+        *state = State { agenda, seen: from };
+        self.is_seeded.store(true, Ordering::Release);
     }
 
     /// Takes note of all events that it has not seen. Looks at types alone. One thread at a time.
@@ -78,8 +90,28 @@ impl Watch {
 
     /// Takes the saga that has been due the longest. Where it is not given back it is due again at `retry_at`.
     pub(crate) fn take_due(&self, now: Timestamp, retry_at: Timestamp) -> Option<Claimed<'_>> {
-        let taken = self.state.lock().agenda.take_due(now)?;
-        Some(Claimed { watch: self, taken, outcome: Outcome::Open { covered: Sequence::ZERO, due: Some(retry_at) } })
+        let mut state = self.state.lock();
+        loop {
+            let taken = state.agenda.take_due(now)?;
+            match self.held.lock().get_mut(&taken.saga_id) {
+                Some(held) => held.was_due = true,
+                None => {
+                    let outcome = Outcome::Open { covered: Sequence::ZERO, due: Some(retry_at) };
+                    return Some(Claimed { watch: self, taken, outcome });
+                }
+            }
+            state.agenda.put_back(&taken, Sequence::ZERO, None);
+        }
+    }
+
+    /// Keeps a poll from a saga that the caller carries on, so that it does not ask about a command that is just being sent. A
+    /// courtesy and no lock; without an agenda it is nothing.
+    pub(crate) fn hold(&self, saga_id: &str) -> Option<Hold<'_>> {
+        if !self.is_seeded() {
+            return None;
+        }
+        self.held.lock().entry(saga_id.to_owned()).or_default().threads += 1;
+        Some(Hold { watch: self, saga_id: saga_id.to_owned() })
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
@@ -106,10 +138,55 @@ impl Watch {
         self.state.lock().agenda.set(saga_id, loaded.last_event_sequence, due);
     }
 
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
     /// There may be work.
     pub(crate) fn ring(&self) {
         self.bell.ring();
     }
+}
+
+/// See [`Watch::hold`]. Ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold<'a> {
+    watch: &'a Watch,
+    saga_id: String,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let was_due = {
+            let mut held = self.watch.held.lock();
+            let Some(by) = held.get_mut(&self.saga_id) else { return };
+            by.threads -= 1;
+            if by.threads > 0 {
+                return;
+            }
+            held.remove(&self.saga_id).is_some_and(|held| held.was_due)
+        };
+        if was_due {
+            self.watch.state.lock().agenda.set(&self.saga_id, Sequence::ZERO, Some(Timestamp::EPOCH));
+            self.watch.ring();
+        }
+    }
+}
+
+/// The sagas that are not over, by id: those of `known_open`, and those begun after `from`, less those that ended after `from`.
+/// Reads types alone, no payloads.
+///
+/// # Errors
+/// `Corrupt`, `Io`, `Closed`: the store's.
+pub(crate) fn open_since<S: Saga>(
+    store: &Store,
+    from: Sequence,
+    known_open: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    let watch = Watch::default();
+    watch.seed(from, known_open);
+    watch.follow::<S>(store)?;
+    Ok(watch.open().into_keys().collect())
 }
 
 /// The id of the saga whose stream this is.
@@ -119,7 +196,7 @@ pub(crate) fn saga_id_of<S: Saga>(stream: &str) -> Option<&str> {
 
 #[derive(Debug)]
 enum Outcome {
-    Over,
+    Over { covered: Sequence },
     Open { covered: Sequence, due: Option<Timestamp> },
 }
 
@@ -136,9 +213,9 @@ impl Claimed<'_> {
         &self.taken.saga_id
     }
 
-    /// It is over.
-    pub(crate) fn end(mut self) {
-        self.outcome = Outcome::Over;
+    /// It was over with the event `covered`.
+    pub(crate) fn end(mut self, covered: Sequence) {
+        self.outcome = Outcome::Over { covered };
     }
 
     /// It was looked at with the event `covered`, and is to be looked at again at `due`, or when an event comes.
@@ -151,7 +228,7 @@ impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         let agenda = &mut self.watch.state.lock().agenda;
         match self.outcome {
-            Outcome::Over => agenda.end(&self.taken),
+            Outcome::Over { covered } => agenda.end(&self.taken, covered),
             Outcome::Open { covered, due } => agenda.put_back(&self.taken, covered, due),
         }
     }

@@ -13,7 +13,7 @@ enum Op {
     End(u8),
     Take(i64),
     PutBack { which: usize, due: Option<i64>, has_seen: bool },
-    Finish(usize),
+    Finish { which: usize, has_seen: bool },
     Set(u8, Option<i64>),
 }
 
@@ -28,7 +28,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             due,
             has_seen
         }),
-        (0..4_usize).prop_map(Op::Finish),
+        (0..4_usize, any::<bool>()).prop_map(|(which, has_seen)| Op::Finish { which, has_seen }),
         (0..6_u8, prop::option::of(0..400_i64)).prop_map(|(id, due)| Op::Set(id, due)),
     ];
     prop::collection::vec(op, 1..300)
@@ -128,10 +128,15 @@ proptest! {
                     agenda.put_back(&was_taken, Sequence::new(covered), due.map(time));
                     list.put_back(id, covered.max(noted), due);
                 }
-                Op::Finish(which) if which < taken.len() => {
-                    let (was_taken, id, _) = taken.swap_remove(which);
-                    agenda.end(&was_taken);
-                    list.0.retain(|line| line.id != id);
+                Op::Finish { which, has_seen } if which < taken.len() => {
+                    let (was_taken, id, noted) = taken.swap_remove(which);
+                    let covered = if has_seen { sequence } else { 0 };
+                    agenda.end(&was_taken, Sequence::new(covered));
+                    if list.get(id).is_some_and(|line| line.noted.0 > covered.max(noted)) {
+                        list.put_back(id, covered.max(noted), None);
+                    } else {
+                        list.0.retain(|line| line.id != id);
+                    }
                 }
                 Op::Set(id, due) => {
                     agenda.set(&id.to_string(), Sequence::new(sequence), due.map(time));
@@ -139,7 +144,7 @@ proptest! {
                         list.put_back(id, sequence, due);
                     }
                 }
-                Op::PutBack { .. } | Op::Finish(_) => {}
+                Op::PutBack { .. } | Op::Finish { .. } => {}
             }
             prop_assert_eq!(agenda.next_due(), list.next_due().map(time));
             prop_assert_eq!(agenda.len(), list.0.len());

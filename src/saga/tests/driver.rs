@@ -153,11 +153,8 @@ fn an_unreadable_saga_is_reported_by_name_and_stops_nobody_else() {
 #[test]
 fn a_conflict_on_the_other_stream_is_decided_anew() {
     let bench = Bench::new(Temper::Willing);
+    // Each has the stock in memory, and the other one moves it.
     let (one, two) = (bench.driver(), bench.driver());
-    for driver in [&one, &two] {
-        // Each has the stock in memory, and the other one moves it.
-        bench.start(driver, if driver.open().is_empty() { "warm" } else { "x" }, 1).goods.to_string();
-    }
     for number in 0..6 {
         let driver = if number % 2 == 0 { &one } else { &two };
         bench.start(driver, &number.to_string(), 10);
@@ -197,6 +194,26 @@ fn an_intent_that_was_only_read_is_made_durable_before_it_is_acted_on() {
     assert!(bench.store.durable_sequence() < bench.store.last_sequence(), "there is something to make durable");
     driver.advance("a", Timestamp::EPOCH).unwrap();
     assert_eq!(bench.courier.queries(), 1);
+}
+
+#[test]
+fn a_saga_that_a_thread_carries_on_is_not_polled_meanwhile_and_is_afterwards() {
+    let bench = Bench::new(Temper::LosesAnswers);
+    let same: Arc<std::sync::OnceLock<Errands>> = Arc::default();
+    let inner = Arc::clone(&same);
+    let meanwhile: Meanwhile = Box::new(move |_, _| {
+        let report = inner.get().unwrap().poll(Timestamp::EPOCH).unwrap();
+        assert_eq!((report.advanced, report.next_due), (0, None), "it is in another one's hands");
+    });
+    let driver = bench.driver_with(SagaOptions::default(), Some(meanwhile));
+    same.set(driver.clone()).unwrap();
+    driver.poll(Timestamp::EPOCH).unwrap();
+    bench.start(&driver, "a", 7);
+    let progress = driver.advance("a", Timestamp::EPOCH).unwrap();
+    let due = bench.store.now().plus(WAITS.retry);
+    assert_eq!(progress, SagaProgress::WaitUntil(due));
+    assert_eq!(bench.courier.queries(), 0);
+    assert_eq!(driver.poll(Timestamp::EPOCH).unwrap().next_due, Some(due), "it was given back");
 }
 
 #[test]
@@ -268,5 +285,4 @@ fn a_checkpoint_of_another_version_is_passed_over() {
         .unwrap();
     let driver = bench.driver();
     assert_eq!(driver.recover().unwrap(), 1);
-    drop(Arc::new(driver));
 }
