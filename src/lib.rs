@@ -103,6 +103,7 @@ mod sabotage;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]
 pub mod sabotage;
+pub mod saga;
 pub mod service;
 pub mod snapshot;
 mod store;

@@ -35,6 +35,7 @@ const LAYERS: &[&str] = &[
     "recovery",
     "store",
     "aggregate",
+    "saga",
     "wallet",
     "payment",
     "service",

@@ -9,8 +9,9 @@ use super::event::PaymentEvent;
 use super::outcome::Outcome;
 use super::request::{PaymentRequest, stream_of};
 use super::state::PaymentSaga;
-use crate::aggregate::{Decision, DomainEvent, EventContext, Repository, new_events};
+use crate::aggregate::{Decision, EventContext, Repository, new_events};
 use crate::error::Result;
+use crate::saga;
 use crate::store::{Commit, Durability, Store};
 use crate::types::{ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, Timestamp};
 use crate::wallet::Wallet;
@@ -38,12 +39,8 @@ impl Draft {
     /// `InvalidInput`: the id makes no stream's name. `UnknownPayload`: an event cannot be read by this program. `Corrupt`,
     /// `Io`, `Closed`: the store's.
     pub(crate) fn load(store: &Store, payment_id: &str) -> Result<Self> {
-        let mut saga = PaymentSaga::new(payment_id);
-        for event in store.read_stream(&stream_of(payment_id)?, ..) {
-            let event = event?;
-            saga.apply(&PaymentEvent::decode(&event)?, &EventContext::from(&event));
-        }
-        let base = saga.clone();
+        let base = saga::load::<PaymentSaga>(store, payment_id)?.saga;
+        let saga = base.clone();
         Ok(Self {
             request: None,
             base,

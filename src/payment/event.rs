@@ -12,6 +12,7 @@ use crate::aggregate::{DomainEvent, decode_payload, unknown_event};
 use crate::codec;
 use crate::error::Result;
 use crate::money::Currency;
+use crate::saga::TypeMeaning;
 use crate::types::{Event, Timestamp};
 
 /// A payment begins: what is to be paid, and until when.
@@ -361,14 +362,6 @@ payment_events! {
     PaymentCompleted, PaymentCompensated, PaymentRejected, PaymentParkedForReview, PaymentResumed,
     DeadlineScheduled, DeadlineReached, OperatorCancelled, OperatorRetried, OperatorResolved,
     LateSuccessDetected, RefundPublished, RefundSucceeded, RefundFailed, OfflineAccepted,
-}
-
-/// What a type of event says about whether a payment is over, without its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TypeMeaning {
-    Begins,
-    Ends,
-    Neither,
 }
 
 /// What an event of this type says about whether its payment is over.

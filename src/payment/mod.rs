@@ -10,7 +10,8 @@
 //! answered is in doubt: the gateway is asked, or it is sent again under the same key. A step in this store has no
 //! intent: its effect and the payment's progress are one commit over both streams.
 //!
-//! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out.
+//! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out. A payment is a
+//! [`Saga`](crate::saga::Saga).
 
 mod alert;
 mod call;
@@ -30,16 +31,20 @@ mod offline;
 mod operator;
 mod orchestrator;
 mod outcome;
+mod poll;
 mod record;
 mod recover;
 mod refusal;
 mod request;
 mod retry;
+mod saga;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::saga::TypeMeaning;
 pub use alert::{Alert, AlertHandler, AlertKind};
+pub(crate) use event::type_meaning;
 pub use event::{
     CompensationInitiated, CompensationStepFailed, CompensationStepPublished, CompensationStepSucceeded,
     DeadlineReached, DeadlineScheduled, LateSuccessDetected, OfflineAccepted, OperatorCancelled, OperatorResolved,
@@ -47,7 +52,6 @@ pub use event::{
     PaymentRejected, PaymentResumed, PaymentStarted, RefundFailed, RefundPublished, RefundSucceeded, RetryScheduled,
     StepCommandPublished, StepFailed, StepSucceeded,
 };
-pub(crate) use event::{TypeMeaning, type_meaning};
 pub use gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGateway};
 pub use gateway_file::FileGateway;
 pub use gateway_journal::{Charge, Journal};

@@ -133,7 +133,10 @@ impl Orchestrator {
             draft.set_actor(operator);
             decide(&mut draft)?;
             match self.flush(&mut draft) {
-                Ok(()) => return Ok(draft.saga),
+                Ok(()) => {
+                    self.inner.watch.ring();
+                    return Ok(draft.saga);
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict && conflicts < CONFLICTS_MAX => {
                     conflicts += 1;
                     self.inner.wallets.forget(&user_id);

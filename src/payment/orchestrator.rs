@@ -27,6 +27,7 @@ use crate::aggregate::{ExecuteError, Repository, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::money::Money;
 use crate::sabotage::{self, Defect};
+use crate::saga::Watch;
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::types::Timestamp;
@@ -91,6 +92,7 @@ pub(super) struct Inner {
     pub(super) gateway: Arc<dyn PaymentGateway>,
     pub(super) options: OrchestratorOptions,
     pub(super) offline: OfflineCounters,
+    pub(super) watch: Watch,
     #[cfg(test)]
     pub(super) cuts: Option<Arc<super::tests::Cuts>>,
 }
@@ -129,6 +131,7 @@ impl Orchestrator {
             gateway,
             options,
             offline: OfflineCounters::default(),
+            watch: Watch::default(),
             #[cfg(test)]
             cuts: None,
         };
@@ -161,6 +164,7 @@ impl Orchestrator {
             Err(error) if error.kind() == ErrorKind::Conflict => draft.reload(self.store())?,
             result => result?,
         }
+        self.inner.watch.ring();
         Ok(draft.saga)
     }
 
@@ -189,6 +193,7 @@ impl Orchestrator {
     /// # Errors
     /// As [`drive`](Self::drive), without `NotReady`.
     pub fn advance(&self, payment_id: &str, now: Timestamp) -> Result<Progress> {
+        let _hold = self.inner.watch.hold(payment_id);
         let mut draft = Draft::load(self.store(), payment_id)?;
         self.work(&mut draft, now)
     }
@@ -200,6 +205,7 @@ impl Orchestrator {
     }
 
     fn drive_draft(&self, draft: &mut Draft) -> Result<Outcome> {
+        let _hold = self.inner.watch.hold(draft.saga.payment_id());
         let mut now = Timestamp::EPOCH;
         loop {
             match self.work(draft, now)? {
@@ -223,7 +229,7 @@ impl Orchestrator {
         }
     }
 
-    fn work(&self, draft: &mut Draft, at_least: Timestamp) -> Result<Progress> {
+    pub(super) fn work(&self, draft: &mut Draft, at_least: Timestamp) -> Result<Progress> {
         let result = self.work_through_conflicts(draft, at_least);
         // No turn at a wallet is held here, so whoever hears of it may go on with the payment.
         draft.take_alerts().iter().for_each(|alert| alert.raise(self.inner.options.on_alert.as_ref()));

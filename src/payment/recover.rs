@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::draft::Draft;
-use super::event::{DeadlineScheduled, PaymentResumed, TypeMeaning, type_meaning};
+use super::event::{DeadlineScheduled, PaymentResumed};
 use super::next::{Action, next};
 use super::orchestrator::Orchestrator;
 use super::record;
-use super::request::PAYMENT_TYPE;
 use super::state::PaymentSaga;
 use crate::error::{Error, ErrorKind, Result};
+use crate::saga::open_since;
 use crate::types::{Sequence, Timestamp};
 
 /// How often a payment is looked at anew because another writer was faster.
@@ -37,20 +37,7 @@ impl Orchestrator {
     /// # Errors
     /// `Corrupt`, `Io`, `Closed`: the store's.
     pub fn incomplete(&self, from: Sequence, known_open: &BTreeSet<String>) -> Result<Vec<String>> {
-        let mut open = known_open.clone();
-        for event in self.store().read_all(from.next()..) {
-            let event = event?;
-            let Some(payment_id) = event.stream.aggregate_id(PAYMENT_TYPE) else { continue };
-            match type_meaning(event.event_type.as_str()) {
-                TypeMeaning::Begins => {
-                    open.insert(payment_id.to_owned());
-                }
-                TypeMeaning::Ends => {
-                    open.remove(payment_id);
-                }
-                TypeMeaning::Neither => {}
-            }
-        }
+        let open = open_since::<PaymentSaga>(self.store(), from, known_open)?;
         Ok(open.into_iter().collect())
     }
 

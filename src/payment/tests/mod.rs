@@ -7,6 +7,7 @@ mod events;
 mod full;
 mod gateways;
 mod orchestrator;
+mod poll;
 mod table;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -1,0 +1,32 @@
+//! Tests of the parts together, over a small saga of its own.
+
+mod agenda;
+mod crash;
+mod driver;
+mod errand;
+mod runner;
+mod threads;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Cuts the work of a driver off at one of its cut points: before or after a commit, or a call of its handler.
+#[derive(Debug)]
+pub(super) struct Cuts {
+    left: AtomicU64,
+}
+
+impl Cuts {
+    /// Lets this many points pass.
+    fn after(points: u64) -> Self {
+        Self { left: AtomicU64::new(points) }
+    }
+
+    /// An error where the work is cut off; from then on, always.
+    pub(super) fn pass(&self) -> Result<()> {
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(ErrorKind::Closed, "cut off by the test")),
+        }
+    }
+}
