@@ -114,10 +114,11 @@ pub use error::{Conflict, Corruption, Error, ErrorKind, Result};
 pub use index::{Checkpoint, StreamHead};
 pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, Commit, CorrelationEvents, Durability, Environment,
-    EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, RepairPlan, SequenceRange,
-    Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, Ticket, TornTail, VerifyReport, VersionRange,
-    backup, backup_in, backup_with, repair_plan, repair_plan_in, verify, verify_in,
+    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, Commit, Consumer, ConsumerOptions, CorrelationEvents,
+    Durability, Environment, EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation,
+    RepairPlan, SequenceRange, Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions,
+    Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup, backup_in, backup_with, repair_plan,
+    repair_plan_in, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,
