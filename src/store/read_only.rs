@@ -101,14 +101,19 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         keeping: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
-        report: RecoveryReport {
-            segments_read: walked.segments_read,
-            bytes_read: walked.bytes_read,
-            events_replayed: walked.events,
-            last_sequence: sequence,
-            ..kept_report(disk.as_ref(), root).unwrap_or_default()
-        },
+        report: report(&walked, kept_report(disk.as_ref(), root)),
     })
+}
+
+/// What the last open to write kept, with what this one read.
+fn report(walked: &Walk, kept: Option<RecoveryReport>) -> RecoveryReport {
+    RecoveryReport {
+        segments_read: walked.segments_read,
+        bytes_read: walked.bytes_read,
+        events_replayed: walked.events,
+        last_sequence: walked.position.next.previous(),
+        ..kept.unwrap_or_default()
+    }
 }
 
 fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {

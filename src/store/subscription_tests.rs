@@ -64,6 +64,9 @@ fn a_subscription_catches_up_and_then_goes_live() {
     assert!(started.elapsed() >= Duration::from_millis(20));
 }
 
+/// Whether an event of this number and stream is asked for.
+type Wanted = fn(u64, &str) -> bool;
+
 #[test]
 fn a_subscription_shows_what_fits_all_that_is_asked_for() {
     // Goal: the same events whatever the way to them: the log, a stream's places, a correlation id's. Method: every filter over
@@ -71,7 +74,7 @@ fn a_subscription_shows_what_fits_all_that_is_asked_for() {
     let store = small_store(40);
     let name = |number: u64| ["a-1", "a-2", "b-1", "system-x"][usize::try_from(number % 4).unwrap()];
     let options = SubscribeOptions::new;
-    let filters: Vec<(SubscribeOptions, fn(u64, &str) -> bool)> = vec![
+    let filters: Vec<(SubscribeOptions, Wanted)> = vec![
         (options(), |_, _| true),
         (options().without_system_streams(), |_, name| name != "system-x"),
         (options().event_type(&even()), |number, _| number % 2 == 0),
@@ -164,8 +167,8 @@ fn nothing_is_missed_or_seen_twice_beside_four_writers() {
             let wanted = |name: &str, number: u64| match reader % 4 {
                 0 => true,
                 1 => name == "w-1",
-                2 => number % 3 == 0,
-                _ => number % 2 == 0,
+                2 => number.is_multiple_of(3),
+                _ => number.is_multiple_of(2),
             };
             let expected: Vec<Sequence> = written
                 .iter()
@@ -181,19 +184,25 @@ fn nothing_is_missed_or_seen_twice_beside_four_writers() {
 #[test]
 fn a_waiting_subscription_is_woken_by_a_commit_and_by_the_end_of_the_store() {
     let store = store();
+    let (seen, news) = std::sync::mpsc::channel();
     let waiting: Vec<_> = [SubscribeOptions::new(), SubscribeOptions::new().stream(&stream("a-1"))]
         .into_iter()
         .map(|options| {
-            let subscription = store.subscribe(options);
-            std::thread::spawn(move || subscription.map(|event| event.unwrap().sequence.get()).collect::<Vec<_>>())
+            let (subscription, seen) = (store.subscribe(options), seen.clone());
+            let show = move |event: Result<Event>| {
+                let sequence = event.unwrap().sequence.get();
+                seen.send(sequence).unwrap();
+                sequence
+            };
+            std::thread::spawn(move || subscription.map(show).collect::<Vec<_>>())
         })
         .collect();
     for number in 1..=20 {
         append(&store, "a-1", number);
-        std::thread::sleep(Duration::from_millis(u64::from(number == 10) * 30));
+        // Both have had this one before the next is there, so each time they wait, or are about to.
+        assert_eq!((news.recv_timeout(LONG), news.recv_timeout(LONG)), (Ok(number), Ok(number)));
     }
     let mut told = store.subscribe(SubscribeOptions::new().after(Sequence::new(20)));
-    std::thread::sleep(Duration::from_millis(200));
     drop(store);
     for thread in waiting {
         assert_eq!(thread.join().unwrap(), (1..=20).collect::<Vec<_>>());
