@@ -100,15 +100,20 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         keeping: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
-        report: RecoveryReport {
-            segments_read: walked.segments_read,
-            bytes_read: walked.bytes_read,
-            events_replayed: walked.events,
-            last_sequence: sequence,
-            ..kept_report(disk.as_ref(), root).unwrap_or_default()
-        },
+        report: report(disk.as_ref(), root, &walked),
         time,
     })
+}
+
+/// What the last open to write found, with what this one read.
+fn report(disk: &dyn Disk, root: &Path, walked: &Walk) -> RecoveryReport {
+    RecoveryReport {
+        segments_read: walked.segments_read,
+        bytes_read: walked.bytes_read,
+        events_replayed: walked.events,
+        last_sequence: walked.position.next.previous(),
+        ..kept_report(disk, root).unwrap_or_default()
+    }
 }
 
 fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {
