@@ -69,7 +69,8 @@
 //!
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), every byte on disk
-//! ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
+//! ([format](docs::format)), what a wrong clock does ([time](docs::time)), how payloads change their shapes
+//! ([evolution](docs::evolution)), how fast it is ([performance](docs::performance)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!

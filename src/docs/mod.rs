@@ -15,6 +15,12 @@ pub mod durability {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("time.md")]
+pub mod time {}
+
+#[doc = include_str!("evolution.md")]
+pub mod evolution {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 

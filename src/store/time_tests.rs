@@ -47,6 +47,10 @@ fn a_clock_that_jumps_ahead_by_a_year_stamps_no_commit_and_its_return_is_followe
     assert_eq!((note(&store), store.clock_state()), (NOON.plus(HOUR), ClockState::Trusted));
 }
 
+/// What: a command that was decided at one time could be committed with an earlier one, so that an event's time was before the
+/// times that its content was reckoned from.
+/// Why: each look at the clock was for itself; only commits were kept in order.
+/// How found: by asking of store time, and not of commits alone, that it never goes back.
 #[test]
 fn what_was_decided_at_a_time_is_not_committed_before_it() {
     let clock = ManualClock::new(NOON.plus(HOUR));
@@ -163,6 +167,31 @@ fn a_reader_puts_no_deadline_off() {
     assert_eq!(reader.recovery_report().clock_step, writer.recovery_report().clock_step, "what the last open found");
     assert_eq!(reader.deadline_extension(), Duration::ZERO);
     assert_eq!(writer.deadline_extension(), DAY);
+}
+
+#[test]
+fn no_thread_sees_time_go_back_while_the_clock_jumps_about() {
+    let clock = ManualClock::new(NOON);
+    let store = Store::in_memory(options(&clock)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut before = store.now();
+                for _ in 0..20_000 {
+                    let now = store.now();
+                    assert!(now >= before, "{now:?} after {before:?}");
+                    before = now;
+                }
+            });
+        }
+        for round in 0..2_000u32 {
+            clock.jump(NOON.plus(if round % 2 == 0 { YEAR } else { Duration::from_secs(round.into()) / 100 }));
+            clock.pass(Duration::from_millis(1));
+            if round % 500 == 0 {
+                store.accept_clock("ana").unwrap();
+            }
+        }
+    });
 }
 
 proptest! {
