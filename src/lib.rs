@@ -68,9 +68,11 @@
 //! # Where to read on
 //!
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
-//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), how to follow the log
-//! ([subscriptions](docs::subscriptions)), every byte on disk ([format](docs::format)), how fast it is
-//! ([performance](docs::performance)), and how all of it is tried ([testing](docs::testing)). [`Store`] is where programs start,
+//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the [wallet](docs::wallet),
+//! [payments](docs::payments) and [sagas](docs::sagas) of one's own, how to follow the log ([subscriptions](docs::subscriptions)),
+//! what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
+//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
+//! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!
 //! # Features

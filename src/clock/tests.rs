@@ -11,6 +11,10 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// Late enough for every jump back in these tests.
 const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
+fn earlier(time: Timestamp, duration: Duration) -> Timestamp {
+    Timestamp::from_micros(time.as_micros() - i64::try_from(duration.as_micros()).unwrap())
+}
+
 struct Wall {
     clock: ManualClock,
     store: StoreClock,
@@ -36,8 +40,7 @@ impl Wall {
     }
 
     fn jump_back(&self, duration: Duration) {
-        let micros = i64::try_from(duration.as_micros()).unwrap();
-        self.clock.jump(Timestamp::from_micros(self.clock.now().as_micros() - micros));
+        self.clock.jump(earlier(self.clock.now(), duration));
     }
 }
 
@@ -202,7 +205,7 @@ fn a_manual_clock_that_is_set_forwards_lets_time_pass_and_one_that_jumps_does_no
 #[test]
 fn a_step_at_open_is_told_from_its_bound_on() {
     let between = |wall| ClockStep::between(START, wall, HOUR);
-    let back = |duration: Duration| Timestamp::from_micros(START.as_micros() - duration.as_micros() as i64);
+    let back = |duration: Duration| earlier(START, duration);
     assert_eq!(between(START.plus(HOUR)), Some(ClockStep::Ahead(HOUR)));
     assert_eq!(between(START.plus(HOUR - SECOND)), None);
     assert_eq!(between(back(HOUR)), Some(ClockStep::Behind(HOUR)));

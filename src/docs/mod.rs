@@ -21,6 +21,12 @@ pub mod recovery {}
 #[doc = include_str!("subscriptions.md")]
 pub mod subscriptions {}
 
+#[doc = include_str!("time.md")]
+pub mod time {}
+
+#[doc = include_str!("evolution.md")]
+pub mod evolution {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
