@@ -36,6 +36,7 @@ pub use event::{
     PaymentParkedForReview, PaymentRejected, PaymentResumed, PaymentStarted, QueriedOutcome, RetryScheduled, Step,
     StepCommandPublished, StepFailed, StepSucceeded,
 };
+pub(crate) use event::{TypeMeaning, type_meaning};
 pub use gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGateway};
 pub use gateway_file::FileGateway;
 pub use gateway_journal::{Charge, Journal};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::aggregate::{DomainEvent, EventContext};
 use crate::error::Result;
-use crate::payment::{GatewayCommand, PAYMENT_TYPE, PaymentEvent, PaymentSaga};
+use crate::payment::{GatewayCommand, PAYMENT_TYPE, PaymentEvent, PaymentSaga, TypeMeaning, type_meaning};
 use crate::service::{PAYMENTS_SERVICE, RecoveryPoint};
 use crate::store::Store;
 use crate::types::{Sequence, StreamId, Timestamp, Version};
@@ -185,10 +185,10 @@ pub(in crate::service) fn open_payments(store: &Store, end: Sequence) -> Result<
     let prefix = format!("{PAYMENT_TYPE}-");
     store.visit(from.next()..=end, |event| {
         if let Some(payment_id) = event.stream.strip_prefix(&prefix) {
-            match event.event_type {
-                "PaymentStarted" => drop(open.insert(payment_id.to_owned())),
-                "PaymentCompleted" | "PaymentCompensated" | "PaymentRejected" => drop(open.remove(payment_id)),
-                _ => {}
+            match type_meaning(event.event_type) {
+                TypeMeaning::Begins => drop(open.insert(payment_id.to_owned())),
+                TypeMeaning::Ends => drop(open.remove(payment_id)),
+                TypeMeaning::Neither => {}
             }
         }
         Ok(std::ops::ControlFlow::Continue(()))
