@@ -16,12 +16,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 use crate::types::{Sequence, Timestamp};
 
 mod check;
+mod extension;
 mod flow;
 mod gate;
 mod health;
@@ -169,6 +171,8 @@ pub struct SagaView {
     pub user_id: Option<String>,
     /// Whether it has its outcome.
     pub is_over: bool,
+    /// The recovery that resumed it last, if one did.
+    pub recovery_id: Option<String>,
 }
 
 /// A service whose aggregates are processes that a crash may leave halfway.
@@ -186,9 +190,10 @@ pub trait SagaService: Service {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>>;
 
     /// Puts on record that it goes on, or, past its deadline and before the point of no return, that it is undone. Does nothing
-    /// outside the store. The same recovery may ask again.
+    /// outside the store. The same recovery may ask again. `extend_by` is how long nobody could work on it because the store was
+    /// closed; a deadline before the point of no return is put off by it, once for each recovery.
     ///
     /// # Errors
     /// As [`view`](Self::view), and of the commit.
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision>;
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision>;
 }

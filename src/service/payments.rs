@@ -117,12 +117,16 @@ impl SagaService for PaymentService {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         Ok(self.orchestrator.load(saga_id)?.map(|saga| {
             let started = saga.started().filter(|_| saga.needs_wallet());
-            SagaView { user_id: started.map(|started| started.user_id.clone()), is_over: saga.is_over() }
+            SagaView {
+                user_id: started.map(|started| started.user_id.clone()),
+                is_over: saga.is_over(),
+                recovery_id: saga.recovery_id.clone(),
+            }
         }))
     }
 
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision> {
-        Ok(match self.orchestrator.resume(saga_id, recovery_id, now, Duration::ZERO)? {
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision> {
+        Ok(match self.orchestrator.resume(saga_id, recovery_id, now, extend_by)? {
             ResumeDecision::Resumed => SagaDecision::Resumed,
             ResumeDecision::Compensating => SagaDecision::Compensating,
             ResumeDecision::AlreadyFinal => SagaDecision::AlreadyFinal,

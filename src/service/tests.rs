@@ -19,6 +19,7 @@ use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, Stre
 use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent, WalletLimits};
 
 mod checks;
+mod extension;
 mod faults;
 mod health;
 mod registered;
@@ -507,13 +508,13 @@ impl SagaService for Killed {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         self.payments.view(saga_id)
     }
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision> {
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision> {
         let left = self.calls_left.load(Ordering::SeqCst);
         if left == 0 {
             return Err(Error::new(ErrorKind::Io, "killed"));
         }
         self.calls_left.store(left - 1, Ordering::SeqCst);
-        self.payments.resume(saga_id, recovery_id, now)
+        self.payments.resume(saga_id, recovery_id, now, extend_by)
     }
 }
 
