@@ -15,6 +15,9 @@ pub mod durability {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("wallet.md")]
+pub mod wallet {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
