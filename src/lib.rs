@@ -68,7 +68,8 @@
 //! # Where to read on
 //!
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
-//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), every byte on disk
+//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the
+//! [wallet](docs::wallet), every byte on disk
 //! ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
