@@ -27,6 +27,9 @@ pub mod time {}
 #[doc = include_str!("evolution.md")]
 pub mod evolution {}
 
+#[doc = include_str!("wallet.md")]
+pub mod wallet {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 

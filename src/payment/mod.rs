@@ -52,7 +52,6 @@ pub use event::{
     PaymentRejected, PaymentResumed, PaymentStarted, RefundFailed, RefundPublished, RefundSucceeded, RetryScheduled,
     StepCommandPublished, StepFailed, StepSucceeded,
 };
-pub(crate) use event::{TypeMeaning, type_meaning};
 pub use gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGateway};
 pub use gateway_file::FileGateway;
 pub use gateway_journal::{Charge, Journal};
