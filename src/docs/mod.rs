@@ -15,6 +15,9 @@ pub mod durability {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("sagas.md")]
+pub mod sagas {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
