@@ -30,6 +30,9 @@ pub mod evolution {}
 #[doc = include_str!("wallet.md")]
 pub mod wallet {}
 
+#[doc = include_str!("sagas.md")]
+pub mod sagas {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
