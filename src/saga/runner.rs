@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::PollReport;
+use crate::clock::ClockState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
@@ -173,6 +174,6 @@ impl Shared {
 }
 
 /// Whether the store's time is in doubt, so that no timer may fire.
-fn is_clock_suspect(_store: &Store) -> bool {
-    false
+fn is_clock_suspect(store: &Store) -> bool {
+    matches!(store.clock_state(), ClockState::Suspect { .. })
 }

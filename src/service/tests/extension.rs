@@ -73,7 +73,7 @@ fn a_recovery_that_was_killed_leaves_the_extension_to_the_next() {
             let till = open(&environment, &clock, DeadlinesAfterStep::Extend);
             before = if before == Timestamp::EPOCH { deadline(&till, "c") } else { before };
             let payments = PaymentService::new(till.orchestrator.clone());
-            let killed = Killed { payments, calls_left: AtomicUsize::new(stop_after) };
+            let killed = Killed { payments, calls_left: AtomicUsize::new(stop_after), panics: false };
             let recovery = RecoveryService::with_sagas(till.wallets.clone(), Arc::new(killed));
             recovery.recover(Trigger::Open, Strategy::Incremental).unwrap_err();
             till.store.close().unwrap();
