@@ -150,7 +150,7 @@ fn for_each_event(mut bytes: &[u8], types: &[&str], mut take: impl FnMut(Event))
             version: Version::new(number),
             id: EventId::from_bytes([1; 16]),
             event_type: EventType::new(types[usize::from(*kind) % types.len()]).unwrap(),
-            schema_version: if usize::from(*kind) / types.len() % 2 == 0 { 1 } else { 2 },
+            schema_version: if (usize::from(*kind) / types.len()).is_multiple_of(2) { 1 } else { 2 },
             codec: CodecId::BINCODE,
             timestamp: Timestamp::EPOCH,
             tags: Vec::new(),

@@ -68,7 +68,7 @@ fn print(saga: &PaymentSaga, events: &[Event], output: &mut Output) -> Result<()
         amount: started.map(|started| started.wallet_amount.saturating_add(started.card_amount)),
         wallet_amount: started.map(|started| started.wallet_amount),
         card_amount: started.map(|started| started.card_amount),
-        deadline: started.map(|started| render::time(started.deadline)),
+        deadline: saga.deadline().map(render::time),
         state: saga.state().as_str(),
         outcome: saga.outcome().map(|outcome| outcome.kind.as_str()),
         reason: saga.outcome().map(|outcome| outcome.reason.as_str()).or(saga.parked()).filter(|why| !why.is_empty()),
