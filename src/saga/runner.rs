@@ -12,6 +12,9 @@ use crate::store::Store;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::types::Timestamp;
 
+/// How often a clock that is not believed is looked at again.
+const SUSPECT_LOOK: Duration = Duration::from_secs(1);
+
 /// Wakes whoever waits for work.
 #[derive(Debug, Default)]
 pub struct Bell {
@@ -150,8 +153,12 @@ impl Shared {
             if self.is_stopping.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            let next_due = if is_clock_suspect(store) { None } else { self.poll()? };
-            let wait = next_due.map_or(Duration::MAX, |due| due.since(store.now()));
+            let wait = if is_clock_suspect(store) {
+                // A clock that returns, or is accepted, rings no bell.
+                SUSPECT_LOOK
+            } else {
+                self.poll()?.map_or(Duration::MAX, |due| due.since(store.now()))
+            };
             if !wait.is_zero() {
                 bell.wait(heard, wait.min(self.options.longest_wait));
             }
