@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::member::Member;
-use crate::clock::ClockState;
 use super::{Health, RecoveryService};
+use crate::clock::ClockState;
 
 /// How a service is, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
