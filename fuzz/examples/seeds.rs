@@ -105,6 +105,7 @@ fn index() {
 fn events<E: DomainEvent>(target: &str, name: &str, types: &[&str], events: &[E]) {
     let bytes = events.iter().flat_map(|event| {
         let kind = types.iter().position(|name| *name == event.event_type()).unwrap();
+        let kind = kind + types.len() * usize::from(event.schema_version() - 1);
         let payload = event.encode().unwrap();
         [vec![u8::try_from(kind).unwrap(), u8::try_from(payload.len()).unwrap()], payload].concat()
     });
@@ -144,6 +145,7 @@ fn payments() {
         wallet_amount: 30,
         card_amount: 70,
         deadline: Timestamp::from_micros(9),
+        settles: true,
     });
     let done = |step| PaymentEvent::from(StepSucceeded { step, attempt: 1, amount: 70, reference: Some("r".into()) });
     // A command's id is no more than sixteen bytes here.

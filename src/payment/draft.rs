@@ -4,9 +4,11 @@
 //! most one effect on a wallet, with the version of the wallet that it was decided on. What stands before that effect
 //! does not rest on the wallet's state, so it outlives a conflict on the wallet.
 
+use super::alert::Alert;
 use super::event::PaymentEvent;
+use super::outcome::Outcome;
 use super::request::{PaymentRequest, stream_of};
-use super::state::{Outcome, PaymentSaga};
+use super::state::PaymentSaga;
 use crate::aggregate::{Decision, DomainEvent, EventContext, Repository, new_events};
 use crate::error::Result;
 use crate::store::{Commit, Durability, Store};
@@ -23,6 +25,10 @@ pub(crate) struct Draft {
     before: Vec<PaymentEvent>,
     wallet: Option<Decision<Wallet>>,
     after: Vec<PaymentEvent>,
+    /// Who asked for it, if a person did.
+    actor: Option<String>,
+    /// What was put on record that a person has to hear of, and did not yet.
+    alerts: Vec<Alert>,
 }
 
 impl Draft {
@@ -38,18 +44,27 @@ impl Draft {
             saga.apply(&PaymentEvent::decode(&event)?, &EventContext::from(&event));
         }
         let base = saga.clone();
-        Ok(Self { request: None, base, saga, before: Vec::new(), wallet: None, after: Vec::new() })
+        Ok(Self {
+            request: None,
+            base,
+            saga,
+            before: Vec::new(),
+            wallet: None,
+            after: Vec::new(),
+            actor: None,
+            alerts: Vec::new(),
+        })
     }
 
     /// The payment asked for: as it is on record, else about to begin.
     ///
     /// # Errors
     /// As [`load`](Self::load). `IdempotencyConflict`: another one is on record under its id.
-    pub(crate) fn begin(store: &Store, request: PaymentRequest, deadline: Timestamp) -> Result<Self> {
+    pub(crate) fn begin(store: &Store, request: PaymentRequest, deadline: Timestamp, settles: bool) -> Result<Self> {
         let mut draft = Self::load(store, &request.payment_id)?;
         match draft.base.started() {
             Some(on_record) => request.check_same(on_record)?,
-            None => draft.push(request.started(deadline).into()),
+            None => draft.push(request.started(deadline, settles).into()),
         }
         draft.request = Some(request);
         Ok(draft)
@@ -65,12 +80,32 @@ impl Draft {
         }
     }
 
+    /// Adds events to the next commit, in their order.
+    pub(crate) fn push_all(&mut self, events: impl IntoIterator<Item = PaymentEvent>) {
+        events.into_iter().for_each(|event| self.push(event));
+    }
+
+    /// Names the person whose word the next commit is.
+    pub(crate) fn set_actor(&mut self, actor: Option<&str>) {
+        self.actor = actor.map(str::to_owned);
+    }
+
+    /// The payment as it is on record.
+    pub(crate) fn on_record(&self) -> &PaymentSaga {
+        &self.base
+    }
+
+    /// What was put on record that a person has to hear of, each once.
+    pub(crate) fn take_alerts(&mut self) -> Vec<Alert> {
+        std::mem::take(&mut self.alerts)
+    }
+
     /// Adds what follows for the wallet, and for the payment with it, to the next commit.
     pub(crate) fn push_effect(&mut self, decision: Decision<Wallet>, events: Vec<PaymentEvent>) {
         assert!(self.wallet.is_none(), "a commit holds at most one effect on a wallet");
         assert!(!decision.events().is_empty(), "an effect on a wallet has an event");
         self.wallet = Some(decision);
-        events.into_iter().for_each(|event| self.push(event));
+        self.push_all(events);
     }
 
     /// Whether the next commit has an effect on a wallet.
@@ -93,7 +128,9 @@ impl Draft {
         }
         let receipt = wallets.store().commit(self.commit(durability)?)?;
         assert!(!receipt.is_repeat, "a commit without an idempotency key is never a repeat");
+        let earlier = self.base.clone();
         self.put_on_record(&receipt);
+        self.alerts.extend(Alert::between(&earlier, &self.base));
         if let Some(decision) = self.wallet.take() {
             wallets.committed(decision, &receipt)?;
         }
@@ -116,10 +153,10 @@ impl Draft {
     /// As [`load`](Self::load) and [`begin`](Self::begin).
     pub(crate) fn reload(&mut self, store: &Store) -> Result<()> {
         let fresh = match (self.request.take(), self.saga.started()) {
-            (Some(request), Some(started)) => Self::begin(store, request, started.deadline)?,
+            (Some(request), Some(started)) => Self::begin(store, request, started.deadline, started.settles)?,
             _ => Self::load(store, self.saga.payment_id())?,
         };
-        *self = fresh;
+        *self = Self { alerts: self.take_alerts(), actor: self.actor.take(), ..fresh };
         Ok(())
     }
 
@@ -153,7 +190,8 @@ impl Draft {
 
     /// Everything that a payment causes is found by its id.
     fn metadata(&self) -> Metadata {
-        Metadata { correlation_id: Some(self.base.payment_id().to_owned()), ..Metadata::default() }
+        let correlation_id = Some(self.base.payment_id().to_owned());
+        Metadata { correlation_id, actor: self.actor.clone(), ..Metadata::default() }
     }
 
     /// The first event carries what the request brought.

@@ -1,123 +1,18 @@
 //! What can happen to a payment, and how it is written.
 //!
 //! Each event's payload is the bincode of its own struct, in the order of its fields; golden bytes are in the tests. New
-//! fields need a new schema version.
-
-use std::fmt;
+//! fields need a new schema version, and the old one stays readable.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::gateway::GatewayCommand;
-use crate::aggregate::{DomainEvent, FieldValue, FlatFields, decode_payload, unknown_event};
+use super::kinds::{CompensationReason, FailureKind, QueriedOutcome, Resolution, Step};
+use crate::aggregate::{DomainEvent, decode_payload, unknown_event};
 use crate::codec;
 use crate::error::Result;
 use crate::money::Currency;
 use crate::types::{Event, Timestamp};
-
-/// A step of a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Step {
-    /// The wallet's part is held; undone by releasing it.
-    Reserve,
-    /// The card's part is authorised; undone by a void.
-    Charge,
-    /// What was held and authorised is taken. Not undone: it is the point of no return.
-    Capture,
-}
-
-impl Step {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reserve => "reserve",
-            Self::Charge => "charge",
-            Self::Capture => "capture",
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What a failure of a step means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum FailureKind {
-    /// It did not happen, and may be tried again.
-    Retryable,
-    /// It did not happen, and never will.
-    Permanent,
-    /// It may have happened.
-    Unknown,
-}
-
-impl FailureKind {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retryable => "retryable",
-            Self::Permanent => "permanent",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// What the gateway said when it was asked about a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum QueriedOutcome {
-    /// It is done.
-    Approved,
-    /// It was refused for good.
-    Declined,
-    /// It had no effect so far.
-    NotSeen,
-    /// No answer came.
-    Unknown,
-}
-
-impl QueriedOutcome {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Declined => "declined",
-            Self::NotSeen => "not_seen",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Why a payment is undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum CompensationReason {
-    /// Its deadline passed before the capture was published.
-    Timeout,
-    /// A step failed for good.
-    StepFailed,
-    /// It was called off.
-    Cancelled,
-    /// An operator decided so.
-    Operator,
-}
-
-impl CompensationReason {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::StepFailed => "step_failed",
-            Self::Cancelled => "cancelled",
-            Self::Operator => "operator",
-        }
-    }
-}
 
 /// A payment begins: what is to be paid, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +29,32 @@ pub struct PaymentStarted {
     pub card_amount: i64,
     /// Until when the capture must have been published, in store time.
     pub deadline: Timestamp,
+    /// Whether the card's part is settled after the capture; `false` in schema version 1, which has no such field.
+    pub settles: bool,
+}
+
+/// The payload of [`PaymentStarted`] in schema version 1.
+#[derive(Deserialize)]
+struct PaymentStarted1 {
+    payment_id: String,
+    user_id: String,
+    currency: Currency,
+    wallet_amount: i64,
+    card_amount: i64,
+    deadline: Timestamp,
+}
+
+impl PaymentStarted {
+    const SCHEMA_VERSION: u16 = 2;
+
+    fn read(event: &Event) -> Result<Self> {
+        if event.schema_version != 1 {
+            return decode_payload(event, Self::SCHEMA_VERSION);
+        }
+        let PaymentStarted1 { payment_id, user_id, currency, wallet_amount, card_amount, deadline } =
+            decode_payload(event, 1)?;
+        Ok(Self { payment_id, user_id, currency, wallet_amount, card_amount, deadline, settles: false })
+    }
 }
 
 /// The intent to send a command to the gateway. It is durable before the command is sent.
@@ -284,6 +205,104 @@ pub struct PaymentResumed {
     pub in_doubt: Option<GatewayCommand>,
 }
 
+/// The payment's deadline is another one from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadlineScheduled {
+    /// Until when the capture must have been published, in store time. The deadline before it counts no more.
+    pub deadline: Timestamp,
+    /// Why it was moved.
+    pub reason: String,
+}
+
+/// The deadline passed before the capture was published. It stands right before what follows from that, in one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadlineReached {
+    /// The deadline.
+    pub deadline: Timestamp,
+}
+
+/// An operator called the payment off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorCancelled {
+    /// Who.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An operator has what was given up tried again, under the same keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorRetried {
+    /// Who.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// An operator says what became of a payment that was parked. Its outcome follows in the same commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorResolved {
+    /// Who.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+    /// What became of it.
+    pub resolution: Resolution,
+}
+
+/// A payment that was not paid was charged to the card after all. Its outcome stays; the charge is given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateSuccessDetected {
+    /// The gateway's name for the charge.
+    pub reference: String,
+    /// What is given back, minor units: the card's part of the payment, never more.
+    pub amount: i64,
+}
+
+/// The intent to send a refund to the gateway. It is durable before the command is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundPublished {
+    /// From 1.
+    pub attempt: u32,
+    /// UUIDv5 of payment, command and attempt.
+    pub command_id: Uuid,
+    /// The same over all attempts.
+    pub idempotency_key: String,
+    /// What is given back, minor units.
+    pub amount: i64,
+}
+
+/// The late charge is given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundSucceeded {
+    /// The attempt that it was given back by.
+    pub attempt: u32,
+    /// What was given back, minor units.
+    pub amount: i64,
+    /// The gateway's name for it.
+    pub reference: String,
+}
+
+/// The late charge was not given back, or nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundFailed {
+    /// The attempt.
+    pub attempt: u32,
+    /// What it means.
+    pub kind: FailureKind,
+    /// Why.
+    pub reason: String,
+}
+
+/// Without a network, the card's part is taken on trust: it is authorised as soon as there is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineAccepted {
+    /// The card's part, minor units.
+    pub amount: i64,
+    /// Until when the capture must have been published: the payment's deadline from here on.
+    pub upload_by: Timestamp,
+}
+
 macro_rules! payment_events {
     ($($name:ident),+ $(,)?) => {
         /// A fact of a payment.
@@ -307,6 +326,10 @@ macro_rules! payment_events {
                 }
             }
 
+            fn schema_version(&self) -> u16 {
+                if matches!(self, Self::PaymentStarted(_)) { PaymentStarted::SCHEMA_VERSION } else { 1 }
+            }
+
             fn encode(&self) -> Result<Vec<u8>> {
                 match self {
                     $(Self::$name(fact) => codec::encode(fact),)+
@@ -315,6 +338,7 @@ macro_rules! payment_events {
 
             fn decode(event: &Event) -> Result<Self> {
                 match event.event_type.as_str() {
+                    "PaymentStarted" => PaymentStarted::read(event).map(Self::PaymentStarted),
                     $(stringify!($name) => decode_payload(event, 1).map(Self::$name),)+
                     _ => Err(unknown_event(event)),
                 }
@@ -335,6 +359,8 @@ payment_events! {
     PaymentStarted, StepCommandPublished, StepSucceeded, StepFailed, RetryScheduled, OutcomeQueried,
     CompensationInitiated, CompensationStepPublished, CompensationStepSucceeded, CompensationStepFailed,
     PaymentCompleted, PaymentCompensated, PaymentRejected, PaymentParkedForReview, PaymentResumed,
+    DeadlineScheduled, DeadlineReached, OperatorCancelled, OperatorRetried, OperatorResolved,
+    LateSuccessDetected, RefundPublished, RefundSucceeded, RefundFailed, OfflineAccepted,
 }
 
 /// What a type of event says about whether a payment is over, without its payload.
@@ -348,86 +374,9 @@ pub(crate) enum TypeMeaning {
 /// What an event of this type says about whether its payment is over.
 pub(crate) fn type_meaning(event_type: &str) -> TypeMeaning {
     match event_type {
-        "PaymentStarted" => TypeMeaning::Begins,
-        "PaymentCompleted" | "PaymentCompensated" | "PaymentRejected" => TypeMeaning::Ends,
+        // What is over and was charged nevertheless has something left to be done.
+        "PaymentStarted" | "LateSuccessDetected" => TypeMeaning::Begins,
+        "PaymentCompleted" | "PaymentCompensated" | "PaymentRejected" | "RefundSucceeded" => TypeMeaning::Ends,
         _ => TypeMeaning::Neither,
     }
-}
-
-impl FlatFields for PaymentEvent {
-    fn fields(&self) -> Vec<(&'static str, FieldValue)> {
-        match self {
-            Self::PaymentStarted(fact) => vec![
-                ("payment_id", fact.payment_id.as_str().into()),
-                ("user_id", fact.user_id.as_str().into()),
-                ("amount", fact.wallet_amount.saturating_add(fact.card_amount).into()),
-                ("currency", fact.currency.code().into()),
-                ("wallet_amount", fact.wallet_amount.into()),
-                ("card_amount", fact.card_amount.into()),
-                ("deadline", fact.deadline.into()),
-            ],
-            Self::StepCommandPublished(fact) => vec![
-                ("step", fact.step.as_str().into()),
-                ("attempt", fact.attempt.into()),
-                ("command_id", fact.command_id.to_string().as_str().into()),
-                ("idempotency_key", fact.idempotency_key.as_str().into()),
-                ("amount", fact.amount.into()),
-            ],
-            Self::StepSucceeded(fact) => vec![
-                ("step", fact.step.as_str().into()),
-                ("attempt", fact.attempt.into()),
-                ("amount", fact.amount.into()),
-                ("reference", fact.reference.as_deref().into()),
-            ],
-            Self::StepFailed(fact) => failure_fields(fact.step, fact.attempt, fact.kind, &fact.reason),
-            Self::RetryScheduled(fact) => vec![
-                ("command", fact.command.as_str().into()),
-                ("attempt", fact.attempt.into()),
-                ("due", fact.due.into()),
-            ],
-            Self::OutcomeQueried(fact) => vec![
-                ("command", fact.command.as_str().into()),
-                ("attempt", fact.attempt.into()),
-                ("outcome", fact.outcome.as_str().into()),
-            ],
-            Self::CompensationInitiated(fact) => reason_fields(fact.reason, &fact.detail),
-            Self::CompensationStepPublished(fact) => vec![
-                ("step", fact.step.as_str().into()),
-                ("attempt", fact.attempt.into()),
-                ("command_id", fact.command_id.to_string().as_str().into()),
-                ("idempotency_key", fact.idempotency_key.as_str().into()),
-            ],
-            Self::CompensationStepSucceeded(fact) => {
-                vec![("step", fact.step.as_str().into()), ("attempt", fact.attempt.into())]
-            }
-            Self::CompensationStepFailed(fact) => failure_fields(fact.step, fact.attempt, fact.kind, &fact.reason),
-            Self::PaymentCompleted(fact) => vec![
-                ("amount", fact.wallet_amount.saturating_add(fact.card_amount).into()),
-                ("wallet_amount", fact.wallet_amount.into()),
-                ("card_amount", fact.card_amount.into()),
-            ],
-            Self::PaymentCompensated(fact) => reason_fields(fact.reason, &fact.detail),
-            Self::PaymentRejected(PaymentRejected { reason })
-            | Self::PaymentParkedForReview(PaymentParkedForReview { reason }) => {
-                vec![("reason", reason.as_str().into())]
-            }
-            Self::PaymentResumed(fact) => vec![
-                ("recovery_id", fact.recovery_id.as_str().into()),
-                ("in_doubt", fact.in_doubt.map(GatewayCommand::as_str).into()),
-            ],
-        }
-    }
-}
-
-fn failure_fields(step: Step, attempt: u32, kind: FailureKind, reason: &str) -> Vec<(&'static str, FieldValue)> {
-    vec![
-        ("step", step.as_str().into()),
-        ("attempt", attempt.into()),
-        ("kind", kind.as_str().into()),
-        ("reason", reason.into()),
-    ]
-}
-
-fn reason_fields(reason: CompensationReason, detail: &str) -> Vec<(&'static str, FieldValue)> {
-    vec![("reason", reason.as_str().into()), ("detail", detail.into())]
 }

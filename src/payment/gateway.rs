@@ -5,6 +5,7 @@
 //! arrived yet. The payment's safety after a crash rests on these two rules.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,6 +23,8 @@ pub enum GatewayCommand {
     Void,
     /// Gives back money that was captured.
     Refund,
+    /// Settles what was captured.
+    Settle,
 }
 
 /// The space of command ids, drawn once.
@@ -30,7 +33,7 @@ const COMMAND_NAMESPACE: Uuid =
 
 impl GatewayCommand {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Authorise, Self::Capture, Self::Void, Self::Refund];
+    pub const ALL: [Self; 5] = [Self::Authorise, Self::Capture, Self::Void, Self::Refund, Self::Settle];
 
     /// Its name, as it stands in keys.
     #[must_use]
@@ -40,6 +43,7 @@ impl GatewayCommand {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Settle => "settle",
         }
     }
 
@@ -86,6 +90,8 @@ pub enum GatewayAnswer {
     },
     /// No answer came: it may have happened or not.
     Unknown,
+    /// It was not sent, and will not arrive: there is no network. Where that is not certain, the answer is `Unknown`.
+    Offline,
 }
 
 /// What a gateway says when asked about a key.
@@ -105,11 +111,15 @@ pub enum GatewayOutcome {
     NotSeen,
     /// No answer came.
     Unknown,
+    /// It was not asked: there is no network.
+    Offline,
 }
 
 /// A card gateway.
 ///
-/// Calls may block. A fault on the way, a time-out among them, is [`GatewayAnswer::Unknown`].
+/// Calls may block, each for at most [`RetryPolicy::attempt_time_limit`](super::RetryPolicy::attempt_time_limit), which
+/// [`limit_attempts`](Self::limit_attempts) hands over. A fault on the way, a time-out among them, is
+/// [`GatewayAnswer::Unknown`].
 pub trait PaymentGateway: Send + Sync {
     /// Locks `amount` on the card that `reference` stands for.
     fn authorise(&self, key: &str, amount: Money, reference: &str) -> GatewayAnswer;
@@ -126,6 +136,29 @@ pub trait PaymentGateway: Send + Sync {
 
     /// What became of the command with `key`. Changes nothing.
     fn query(&self, key: &str) -> GatewayOutcome;
+
+    /// Whether what was captured has to be settled. Asked once for each payment, at its start, and kept on record.
+    fn settles(&self) -> bool {
+        false
+    }
+
+    /// Settles `amount` of what was captured under `capture_key`. A gateway that does not settle refuses.
+    fn settle(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
+        let _ = (key, capture_key, amount);
+        GatewayAnswer::Declined { reason: "this gateway does not settle".to_owned() }
+    }
+
+    /// Whether there is a network now. Asked before a command is published again that was not sent for want of one, so that
+    /// waiting for a network writes nothing. It is a hint: what counts is what the command is answered.
+    fn is_online(&self) -> bool {
+        true
+    }
+
+    /// Tells the gateway, once and before its first call, how long a call may take. A call that takes longer must return
+    /// `Unknown` by then: nobody interrupts it from outside. A gateway that answers at once has nothing to do here.
+    fn limit_attempts(&self, limit: Duration) {
+        let _ = limit;
+    }
 }
 
 #[cfg(test)]

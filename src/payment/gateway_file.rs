@@ -18,7 +18,7 @@ use super::gateway_journal::{self, JOURNAL_FILE, Journal, Scan};
 use super::gateway_ledger::{Call, Entry, GatewayProfile, Ledger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::money::Money;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
 
 const LOCK_FILE: &str = "LOCK";
 
@@ -37,6 +37,7 @@ struct Inner {
     _lock: File,
     state: Mutex<State>,
     synced: Condvar,
+    is_online: AtomicBool,
 }
 
 /// `synced_lines <= written_lines`. Only what was synced is answered on.
@@ -99,7 +100,15 @@ impl FileGateway {
         scan.entries.iter().for_each(|entry| ledger.apply(entry));
         let lines = scan.next_number().max(1);
         let state = State { ledger, written_lines: lines, synced_lines: lines, is_syncing: false, has_failed: false };
-        let inner = Inner { folder, profile, file, _lock: lock, state: Mutex::new(state), synced: Condvar::new() };
+        let inner = Inner {
+            folder,
+            profile,
+            file,
+            _lock: lock,
+            state: Mutex::new(state),
+            synced: Condvar::new(),
+            is_online: AtomicBool::new(true),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -111,7 +120,15 @@ impl FileGateway {
         Journal::read(folder)
     }
 
+    /// Takes its network away, or gives it back: without one nothing arrives and nothing is kept.
+    pub fn set_online(&self, is_online: bool) {
+        self.inner.is_online.store(is_online, Ordering::SeqCst);
+    }
+
     fn call(&self, call: &Call<'_>) -> GatewayAnswer {
+        if !self.is_online() {
+            return GatewayAnswer::Offline;
+        }
         let state = self.inner.state.lock();
         let (entry, answer) = state.ledger.decide(&self.inner.profile, call);
         if self.inner.settle(state, entry.as_ref()) { answer } else { GatewayAnswer::Unknown }
@@ -194,8 +211,23 @@ impl PaymentGateway for FileGateway {
     }
 
     fn query(&self, key: &str) -> GatewayOutcome {
+        if !self.is_online() {
+            return GatewayOutcome::Offline;
+        }
         let state = self.inner.state.lock();
         let (entry, outcome) = state.ledger.decide_query(&self.inner.profile, key);
         if self.inner.settle(state, entry.as_ref()) { outcome } else { GatewayOutcome::Unknown }
+    }
+
+    fn settles(&self) -> bool {
+        self.inner.profile.settles
+    }
+
+    fn settle(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
+        self.call(&Call { command: GatewayCommand::Settle, key, target: capture_key, amount: Some(amount) })
+    }
+
+    fn is_online(&self) -> bool {
+        self.inner.is_online.load(Ordering::SeqCst)
     }
 }

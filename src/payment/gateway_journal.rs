@@ -35,6 +35,8 @@ pub struct Charge {
     pub voided: i64,
     /// Refunded of what was captured, minor units.
     pub refunded: i64,
+    /// Settled of what was captured, minor units.
+    pub settled: i64,
     /// How often an authorisation took effect.
     pub authorisations: u32,
     /// How often a capture took effect.
@@ -43,6 +45,8 @@ pub struct Charge {
     pub voids: u32,
     /// How often a refund took effect.
     pub refunds: u32,
+    /// How often a settlement took effect.
+    pub settlements: u32,
     /// How often a command was refused for good.
     pub declines: u32,
 }
@@ -60,10 +64,10 @@ impl Charge {
         self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
     }
 
-    /// Whether a card was authorised or charged twice.
+    /// Whether anything was done to a card twice that may be done once.
     #[must_use]
     pub const fn is_double(&self) -> bool {
-        self.authorisations > 1 || self.captures > 1
+        self.authorisations > 1 || self.captures > 1 || self.refunds > 1 || self.settlements > 1
     }
 }
 
@@ -98,7 +102,7 @@ impl Journal {
 
     pub(crate) fn of(scan: &Scan) -> Self {
         let mut journal = Self { torn_bytes: scan.torn_bytes, ..Self::default() };
-        // By capture key, the authorisation's key: a refund names the capture alone.
+        // By capture key, the authorisation's key: refunds and settlements name the capture alone.
         let mut captures: HashMap<&str, &str> = HashMap::new();
         for entry in &scan.entries {
             journal.calls += 1;
@@ -111,7 +115,9 @@ impl Journal {
                     captures.insert(&entry.key, &entry.target);
                     entry.target.as_str()
                 }
-                GatewayCommand::Refund => captures.get(entry.target.as_str()).copied().unwrap_or(entry.target.as_str()),
+                GatewayCommand::Refund | GatewayCommand::Settle => {
+                    captures.get(entry.target.as_str()).copied().unwrap_or(entry.target.as_str())
+                }
             };
             let payment_id = authorise_key.rsplit_once('/').map_or(authorise_key, |(payment_id, _)| payment_id);
             journal.charges.entry(payment_id.to_owned()).or_default().add(command, entry);
@@ -136,6 +142,7 @@ impl Charge {
             GatewayCommand::Authorise => (&mut self.authorised, &mut self.authorisations, amount),
             GatewayCommand::Capture => (&mut self.captured, &mut self.captures, amount),
             GatewayCommand::Refund => (&mut self.refunded, &mut self.refunds, amount),
+            GatewayCommand::Settle => (&mut self.settled, &mut self.settlements, amount),
             // A void lets go whatever is there.
             GatewayCommand::Void => {
                 let rest = self.authorised - self.captured - self.voided;

@@ -27,11 +27,13 @@ pub struct GatewayProfile {
     pub timeout_before_permille: u16,
     /// Another seed, other keys.
     pub seed: u64,
+    /// Whether captures have to be settled.
+    pub settles: bool,
 }
 
 impl Default for GatewayProfile {
     fn default() -> Self {
-        Self { decline_permille: 60, timeout_after_permille: 50, timeout_before_permille: 50, seed: 0 }
+        Self { decline_permille: 60, timeout_after_permille: 50, timeout_before_permille: 50, ..Self::always_approve() }
     }
 }
 
@@ -39,7 +41,14 @@ impl GatewayProfile {
     /// A gateway that approves whatever is in order, at once.
     #[must_use]
     pub const fn always_approve() -> Self {
-        Self { decline_permille: 0, timeout_after_permille: 0, timeout_before_permille: 0, seed: 0 }
+        Self { decline_permille: 0, timeout_after_permille: 0, timeout_before_permille: 0, seed: 0, settles: false }
+    }
+
+    /// The same, and captures have to be settled.
+    #[must_use]
+    pub const fn settling(mut self) -> Self {
+        self.settles = true;
+        self
     }
 
     /// The same with this seed.
@@ -144,6 +153,7 @@ struct Authorisation {
 struct Captured {
     amount: Money,
     refunded: i64,
+    settled: i64,
 }
 
 /// The state of a gateway.
@@ -239,14 +249,19 @@ impl Ledger {
             (GatewayCommand::Capture, Some(amount)) => {
                 let authorisation = self.authorisations.entry(entry.target.clone()).or_default();
                 authorisation.captured = authorisation.captured.saturating_add(amount.minor);
-                self.captures.insert(entry.key.clone(), Captured { amount, refunded: 0 });
+                self.captures.insert(entry.key.clone(), Captured { amount, refunded: 0, settled: 0 });
             }
             (GatewayCommand::Refund, Some(amount)) => {
                 if let Some(captured) = self.captures.get_mut(&entry.target) {
                     captured.refunded = captured.refunded.saturating_add(amount.minor);
                 }
             }
-            (GatewayCommand::Capture | GatewayCommand::Refund, None) => {}
+            (GatewayCommand::Settle, Some(amount)) => {
+                if let Some(captured) = self.captures.get_mut(&entry.target) {
+                    captured.settled = captured.settled.saturating_add(amount.minor);
+                }
+            }
+            (GatewayCommand::Capture | GatewayCommand::Refund | GatewayCommand::Settle, None) => {}
         }
     }
 
@@ -277,6 +292,11 @@ impl Ledger {
             GatewayCommand::Refund => {
                 let Some(captured) = self.captures.get(call.target) else { return Some("nothing is captured") };
                 let exceeds = !fits(call.amount, captured.amount, captured.refunded);
+                exceeds.then_some("it exceeds what is captured")
+            }
+            GatewayCommand::Settle => {
+                let Some(captured) = self.captures.get(call.target) else { return Some("nothing is captured") };
+                let exceeds = !fits(call.amount, captured.amount, captured.settled);
                 exceeds.then_some("it exceeds what is captured")
             }
         }

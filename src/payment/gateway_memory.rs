@@ -7,7 +7,7 @@ use super::gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGatew
 use super::gateway_journal::{Journal, Scan};
 use super::gateway_ledger::{Call, Entry, GatewayProfile, Ledger};
 use crate::money::Money;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -20,6 +20,7 @@ struct State {
 pub struct MemoryGateway {
     profile: GatewayProfile,
     state: Arc<Mutex<State>>,
+    is_online: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for MemoryGateway {
@@ -32,7 +33,7 @@ impl MemoryGateway {
     /// A gateway that has seen nothing.
     #[must_use]
     pub fn new(profile: GatewayProfile) -> Self {
-        Self { profile, state: Arc::default() }
+        Self { profile, state: Arc::default(), is_online: Arc::new(AtomicBool::new(true)) }
     }
 
     /// The money it moved, added up from its calls.
@@ -47,10 +48,19 @@ impl MemoryGateway {
     #[must_use]
     pub fn fork(&self) -> Self {
         let state = self.state.lock().clone();
-        Self { profile: self.profile, state: Arc::new(Mutex::new(state)) }
+        let is_online = Arc::new(AtomicBool::new(self.is_online()));
+        Self { profile: self.profile, state: Arc::new(Mutex::new(state)), is_online }
+    }
+
+    /// Takes its network away, or gives it back: without one nothing arrives and nothing is kept.
+    pub fn set_online(&self, is_online: bool) {
+        self.is_online.store(is_online, Ordering::SeqCst);
     }
 
     fn call(&self, call: &Call<'_>) -> GatewayAnswer {
+        if !self.is_online() {
+            return GatewayAnswer::Offline;
+        }
         let mut state = self.state.lock();
         let (entry, answer) = state.ledger.decide(&self.profile, call);
         state.keep(entry);
@@ -85,9 +95,24 @@ impl PaymentGateway for MemoryGateway {
     }
 
     fn query(&self, key: &str) -> GatewayOutcome {
+        if !self.is_online() {
+            return GatewayOutcome::Offline;
+        }
         let mut state = self.state.lock();
         let (entry, outcome) = state.ledger.decide_query(&self.profile, key);
         state.keep(entry);
         outcome
+    }
+
+    fn settles(&self) -> bool {
+        self.profile.settles
+    }
+
+    fn settle(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
+        self.call(&Call { command: GatewayCommand::Settle, key, target: capture_key, amount: Some(amount) })
+    }
+
+    fn is_online(&self) -> bool {
+        self.is_online.load(Ordering::SeqCst)
     }
 }

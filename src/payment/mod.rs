@@ -12,39 +12,55 @@
 //!
 //! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out.
 
+mod alert;
+mod call;
 mod draft;
 mod event;
+mod fields;
 mod gateway;
 mod gateway_file;
 mod gateway_journal;
 mod gateway_ledger;
 #[cfg(any(test, feature = "simulation"))]
 mod gateway_memory;
+mod kinds;
+mod late;
 mod next;
+mod offline;
+mod operator;
 mod orchestrator;
+mod outcome;
 mod record;
 mod recover;
+mod refusal;
 mod request;
 mod retry;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use alert::{Alert, AlertHandler, AlertKind};
 pub use event::{
-    CompensationInitiated, CompensationReason, CompensationStepFailed, CompensationStepPublished,
-    CompensationStepSucceeded, FailureKind, OutcomeQueried, PaymentCompensated, PaymentCompleted, PaymentEvent,
-    PaymentParkedForReview, PaymentRejected, PaymentResumed, PaymentStarted, QueriedOutcome, RetryScheduled, Step,
+    CompensationInitiated, CompensationStepFailed, CompensationStepPublished, CompensationStepSucceeded,
+    DeadlineReached, DeadlineScheduled, LateSuccessDetected, OfflineAccepted, OperatorCancelled, OperatorResolved,
+    OperatorRetried, OutcomeQueried, PaymentCompensated, PaymentCompleted, PaymentEvent, PaymentParkedForReview,
+    PaymentRejected, PaymentResumed, PaymentStarted, RefundFailed, RefundPublished, RefundSucceeded, RetryScheduled,
     StepCommandPublished, StepFailed, StepSucceeded,
 };
+pub(crate) use event::{TypeMeaning, type_meaning};
 pub use gateway::{GatewayAnswer, GatewayCommand, GatewayOutcome, PaymentGateway};
 pub use gateway_file::FileGateway;
 pub use gateway_journal::{Charge, Journal};
 pub use gateway_ledger::GatewayProfile;
 #[cfg(any(test, feature = "simulation"))]
 pub use gateway_memory::MemoryGateway;
+pub use kinds::{CompensationReason, FailureKind, QueriedOutcome, Resolution, Step};
 pub use next::{Action, next};
+pub use offline::{OfflinePolicy, OfflineStored};
 pub use orchestrator::{Orchestrator, OrchestratorOptions, Progress};
+pub use outcome::{Outcome, OutcomeKind, PaymentState};
 pub use recover::ResumeDecision;
+pub use refusal::PaymentRefusal;
 pub use request::{PAYMENT_TYPE, PaymentRequest};
-pub use retry::RetryPolicy;
-pub use state::{Outcome, OutcomeKind, PaymentSaga, PaymentState};
+pub use retry::{CommandSet, RetryPolicy};
+pub use state::PaymentSaga;

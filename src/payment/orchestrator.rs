@@ -11,14 +11,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::alert::AlertHandler;
 use super::draft::Draft;
-use super::event::{PaymentEvent, PaymentParkedForReview, PaymentRejected, Step};
+use super::event::{PaymentEvent, PaymentParkedForReview};
 use super::gateway::{GatewayAnswer, GatewayCommand, PaymentGateway};
+use super::kinds::Step;
 use super::next::{Action, next};
+use super::offline::{OfflineCounters, OfflinePolicy};
+use super::outcome::Outcome;
 use super::record;
 use super::request::PaymentRequest;
 use super::retry::RetryPolicy;
-use super::state::{Outcome, PaymentSaga};
+use super::state::PaymentSaga;
 use crate::aggregate::{ExecuteError, Repository, Turn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::money::Money;
@@ -33,20 +37,41 @@ use crate::wallet::{Wallet, WalletCommand};
 const CONFLICTS_MAX: u32 = 64;
 
 /// How payments are carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OrchestratorOptions {
-    /// When commands to the gateway are sent again. Default: 5, 10, 20, 40 s, 5 attempts.
+    /// When commands to the gateway are sent again. Default: 5, 10, 20, 40 s, 5 attempts of 30 s.
     pub retry: RetryPolicy,
     /// How long a payment may take until its capture is published. Default two minutes.
     pub time_limit: Duration,
     /// Asks for more than the store's durability for all commits. What must be durable before a command is sent is in any case.
     /// Default: the store's.
     pub durability: Option<Durability>,
+    /// What may be taken on trust while there is no network. Default: nothing.
+    pub offline: OfflinePolicy,
+    /// Called where a person has to hear of something, beside an error in the traces. Default: nobody.
+    pub on_alert: Option<AlertHandler>,
+}
+
+impl fmt::Debug for OrchestratorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrchestratorOptions")
+            .field("retry", &self.retry)
+            .field("time_limit", &self.time_limit)
+            .field("durability", &self.durability)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for OrchestratorOptions {
     fn default() -> Self {
-        Self { retry: RetryPolicy::default(), time_limit: Duration::from_secs(120), durability: None }
+        Self {
+            retry: RetryPolicy::default(),
+            time_limit: Duration::from_secs(120),
+            durability: None,
+            offline: OfflinePolicy::default(),
+            on_alert: None,
+        }
     }
 }
 
@@ -65,11 +90,13 @@ pub(super) struct Inner {
     pub(super) wallets: Repository<Wallet>,
     pub(super) gateway: Arc<dyn PaymentGateway>,
     pub(super) options: OrchestratorOptions,
+    pub(super) offline: OfflineCounters,
     #[cfg(test)]
     pub(super) cuts: Option<Arc<super::tests::Cuts>>,
 }
 
-/// Carries payments out. Clones share everything; any number of threads may use them, on the same payment too.
+/// Carries payments out. Clones share everything; any number of threads may use them, on the same payment too. Several over one
+/// store are safe as well, but each counts what it takes on trust without a network by itself.
 #[derive(Clone)]
 pub struct Orchestrator {
     pub(super) inner: Arc<Inner>,
@@ -92,13 +119,16 @@ impl Orchestrator {
         options: OrchestratorOptions,
     ) -> Result<Self> {
         options.retry.check()?;
+        options.offline.check()?;
         if options.time_limit.is_zero() {
             return Err(Error::new(ErrorKind::InvalidInput, "the time limit of payments is 0"));
         }
+        gateway.limit_attempts(options.retry.attempt_time_limit);
         let inner = Inner {
             wallets,
             gateway,
             options,
+            offline: OfflineCounters::default(),
             #[cfg(test)]
             cuts: None,
         };
@@ -146,15 +176,15 @@ impl Orchestrator {
     /// Carries a payment on to its end, waiting where it has to be waited.
     ///
     /// # Errors
-    /// `NotFound`: there is no such payment. `NotReady`: it is parked for review. `Conflict`: other writers were faster every
-    /// time. As [`load`](Self::load), and of the commits: `StorageFull`, `Poisoned`, `CommitUnknown`, `ReadOnly`. After
+    /// `NotFound`: there is no such payment. `NotReady`: it is parked for review, or was taken on trust and waits for a
+    /// network. `Conflict`: other writers were faster every time. As [`load`](Self::load), and of the commits: `StorageFull`, `Poisoned`, `CommitUnknown`, `ReadOnly`. After
     /// any of them the payment can be gone on with.
     pub fn drive(&self, payment_id: &str) -> Result<Outcome> {
         let mut draft = Draft::load(self.store(), payment_id)?;
         self.drive_draft(&mut draft)
     }
 
-    /// Carries a payment on until it ends or has to wait. `now` counts where it is later than the store's time.
+    /// Carries a payment on until it ends or has to wait; one that is over, until a charge that came late is given back. `now` counts where it is later than the store's time.
     ///
     /// # Errors
     /// As [`drive`](Self::drive), without `NotReady`.
@@ -166,7 +196,7 @@ impl Orchestrator {
     fn begin(&self, request: PaymentRequest) -> Result<Draft> {
         request.check()?;
         let deadline = self.store().now().plus(self.inner.options.time_limit);
-        Draft::begin(self.store(), request, deadline)
+        Draft::begin(self.store(), request, deadline, self.inner.gateway.settles())
     }
 
     fn drive_draft(&self, draft: &mut Draft) -> Result<Outcome> {
@@ -179,6 +209,11 @@ impl Orchestrator {
                     let text = format!("payment {payment_id:?} is parked for review: {reason}");
                     return Err(Error::new(ErrorKind::NotReady, text));
                 }
+                Progress::WaitUntil(_) if draft.on_record().is_stored_offline() => {
+                    let payment_id = draft.saga.payment_id();
+                    let text = format!("payment {payment_id:?} was taken on trust and waits for a network");
+                    return Err(Error::new(ErrorKind::NotReady, text));
+                }
                 Progress::WaitUntil(due) => {
                     // What was waited out counts as passed, also where the store's clock stands still.
                     wait(due.since(self.store().now()));
@@ -189,6 +224,13 @@ impl Orchestrator {
     }
 
     fn work(&self, draft: &mut Draft, at_least: Timestamp) -> Result<Progress> {
+        let result = self.work_through_conflicts(draft, at_least);
+        // No turn at a wallet is held here, so whoever hears of it may go on with the payment.
+        draft.take_alerts().iter().for_each(|alert| alert.raise(self.inner.options.on_alert.as_ref()));
+        result
+    }
+
+    fn work_through_conflicts(&self, draft: &mut Draft, at_least: Timestamp) -> Result<Progress> {
         let mut conflicts = 0;
         loop {
             match self.work_until_conflict(draft, at_least) {
@@ -245,14 +287,17 @@ impl Orchestrator {
                     }
                     self.wallet_step(draft, &action, now)?;
                 }
+                Action::Publish { command, .. } | Action::Query(command) if self.is_offline(&draft.saga, command) => {
+                    self.flush(draft)?;
+                    return Ok(Progress::WaitUntil(self.next_look_for_network(&draft.saga, command, now)));
+                }
                 Action::Publish { command, attempt } => {
                     draft.push(record::published(&draft.saga, command, attempt));
                     if !sabotage::has(Defect::SendBeforeIntent) {
                         self.flush_with(draft, Some(Durability::Sync))?;
                     }
                     turn = None;
-                    let answer = self.send(draft, command)?;
-                    draft.push(record::answered(&draft.saga, command, &answer));
+                    self.send(draft, command, now)?;
                 }
                 Action::Query(command) => {
                     if draft.has_effect() {
@@ -277,7 +322,7 @@ impl Orchestrator {
                 payment_id: Some(hold_id.clone()),
                 hold_id,
                 amount,
-                time_to_live: saga.started().map(|started| started.deadline.since(now)),
+                time_to_live: saga.deadline().map(|deadline| deadline.since(now)),
             },
             Action::TakeHold => WalletCommand::Capture { hold_id, amount },
             _ => WalletCommand::Release { hold_id },
@@ -309,20 +354,45 @@ impl Orchestrator {
         Ok(())
     }
 
-    fn send(&self, draft: &Draft, command: GatewayCommand) -> Result<GatewayAnswer> {
-        let payment_id = draft.saga.payment_id();
+    /// Whether there is still no network, of a command that was not sent for want of one. A refund is not even begun then.
+    fn is_offline(&self, saga: &PaymentSaga, command: GatewayCommand) -> bool {
+        (saga.call(command).is_offline || command == GatewayCommand::Refund) && !self.inner.gateway.is_online()
+    }
+
+    /// When a network is looked for again. Nothing of it is on record: waiting writes nothing.
+    fn next_look_for_network(&self, saga: &PaymentSaga, command: GatewayCommand, now: Timestamp) -> Timestamp {
+        let due = now.plus(self.inner.options.retry.delay(saga.call(command).attempts_of_group()));
+        let binds = saga.outcome().is_none() && saga.compensation().is_none() && !saga.is_past_pivot();
+        saga.deadline().filter(|_| binds).map_or(due, |deadline| due.min(deadline))
+    }
+
+    /// Sends what was published, and adds what came of it.
+    fn send(&self, draft: &mut Draft, command: GatewayCommand, now: Timestamp) -> Result<()> {
+        let answer = self.call_gateway(&draft.saga, command)?;
+        if command == GatewayCommand::Authorise && self.is_for_offline_policy(&draft.saga, &answer) {
+            return self.decide_offline(draft, now);
+        }
+        draft.push(record::answered(&draft.saga, command, &answer));
+        Ok(())
+    }
+
+    fn call_gateway(&self, saga: &PaymentSaga, command: GatewayCommand) -> Result<GatewayAnswer> {
+        let payment_id = saga.payment_id();
         let mut key = command.key(payment_id);
         if sabotage::has(Defect::FreshKeyForEachAttempt) {
-            key = format!("{}/{key}", draft.saga.version().get());
+            key = format!("{}/{key}", saga.version().get());
         }
         let authorise_key = GatewayCommand::Authorise.key(payment_id);
+        let capture_key = GatewayCommand::Capture.key(payment_id);
         let gateway = &self.inner.gateway;
+        let amount = || card_part(saga).map(|part| Money::new(record::amount_of(saga, command), part.currency));
         self.cut_point()?;
         let answer = match command {
-            GatewayCommand::Authorise => gateway.authorise(&key, card_part(&draft.saga)?, &user_id(&draft.saga)?),
-            GatewayCommand::Capture => gateway.capture(&key, &authorise_key, card_part(&draft.saga)?),
+            GatewayCommand::Authorise => gateway.authorise(&key, amount()?, &user_id(saga)?),
+            GatewayCommand::Capture => gateway.capture(&key, &authorise_key, amount()?),
             GatewayCommand::Void => gateway.void(&key, &authorise_key),
-            GatewayCommand::Refund => return Err(broken("a refund that nothing asks for")),
+            GatewayCommand::Refund => gateway.refund(&key, &capture_key, amount()?),
+            GatewayCommand::Settle => gateway.settle(&key, &capture_key, amount()?),
         };
         self.cut_point()?;
         Ok(answer)
@@ -331,7 +401,8 @@ impl Orchestrator {
     fn query(&self, draft: &mut Draft, command: GatewayCommand) -> Result<()> {
         let outcome = self.inner.gateway.query(&command.key(draft.saga.payment_id()));
         self.cut_point()?;
-        record::queried(&draft.saga, command, &outcome).into_iter().for_each(|event| draft.push(event));
+        let events = record::queried(&draft.saga, command, &outcome);
+        draft.push_all(events);
         Ok(())
     }
 
@@ -342,6 +413,7 @@ impl Orchestrator {
     fn flush_with(&self, draft: &mut Draft, durability: Option<Durability>) -> Result<()> {
         self.cut_point()?;
         draft.flush(&self.inner.wallets, durability)?;
+        self.inner.offline.note(draft.on_record());
         self.cut_point()
     }
 
@@ -357,17 +429,19 @@ impl Orchestrator {
 
 /// Adds what an action without a call puts on record.
 fn put(draft: &mut Draft, action: Action) {
-    let event: PaymentEvent = match action {
-        Action::ScheduleRetry { command, due } => record::retry_scheduled(&draft.saga, command, due),
-        Action::Complete => record::completed(&draft.saga),
-        Action::Compensate { reason, detail } => record::compensation(reason, detail),
-        Action::GiveUpVoid => record::void_given_up(&draft.saga),
-        Action::ConcludeCompensation => record::compensated(&draft.saga),
-        Action::Reject(reason) => PaymentRejected { reason }.into(),
-        Action::Park(reason) => PaymentParkedForReview { reason }.into(),
+    let saga = &draft.saga;
+    let events: Vec<PaymentEvent> = match action {
+        Action::ScheduleRetry { command, due } => vec![record::retry_scheduled(saga, command, due)],
+        Action::Complete => vec![record::completed(saga)],
+        Action::Compensate { reason, detail } => record::compensation(saga, reason, detail),
+        Action::GiveUpVoid => vec![record::void_given_up(saga)],
+        Action::GiveUpRefund(reason) => vec![record::refund_given_up(saga, &reason)],
+        Action::ConcludeCompensation => vec![record::compensated(saga)],
+        Action::Reject { reason, detail } => record::rejected(saga, reason, detail),
+        Action::Park(reason) => vec![PaymentParkedForReview { reason }.into()],
         other => unreachable!("{other:?} is carried out elsewhere"),
     };
-    draft.push(event);
+    draft.push_all(events);
 }
 
 fn user_id(saga: &PaymentSaga) -> Result<String> {

@@ -1,13 +1,15 @@
 //! After a crash: which payments are not over, and handing them back to be gone on with.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::draft::Draft;
-use super::event::{PaymentResumed, TypeMeaning, type_meaning};
+use super::event::{DeadlineScheduled, PaymentResumed, TypeMeaning, type_meaning};
 use super::next::{Action, next};
 use super::orchestrator::Orchestrator;
 use super::record;
 use super::request::PAYMENT_TYPE;
+use super::state::PaymentSaga;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Sequence, Timestamp};
 
@@ -29,7 +31,8 @@ pub enum ResumeDecision {
 
 impl Orchestrator {
     /// The payments that are not over, by id: those of `known_open`, and those begun after `from`, less those that ended after
-    /// `from`. Reads types alone, no payloads.
+    /// `from`. One that ended and was charged late is not over until the charge is given back. Reads types alone, no
+    /// payloads.
     ///
     /// # Errors
     /// `Corrupt`, `Io`, `Closed`: the store's.
@@ -55,42 +58,69 @@ impl Orchestrator {
     /// deadline and before the pivot, that it is being undone. Calls no gateway: [`drive`](Self::drive) or
     /// [`advance`](Self::advance) go on with it. The same recovery may ask again.
     ///
+    /// `extend_by` is the step of time that was found at open and that nobody could have used: after a long power cut, or a clock
+    /// that jumped. Where it is not zero, the deadline of a payment before the pivot is moved by it first, once for each recovery.
+    /// Zero is for a policy by which such payments expire.
+    ///
     /// # Errors
     /// `NotFound`: there is no such payment. As [`load`](Self::load), and of the commit: `Conflict`, `StorageFull`,
     /// `Poisoned`, `CommitUnknown`, `ReadOnly`.
-    pub fn resume(&self, payment_id: &str, recovery_id: &str, now: Timestamp) -> Result<ResumeDecision> {
+    pub fn resume(
+        &self,
+        payment_id: &str,
+        recovery_id: &str,
+        now: Timestamp,
+        extend_by: Duration,
+    ) -> Result<ResumeDecision> {
         let mut conflicts = 0;
         loop {
-            match self.resume_once(payment_id, recovery_id, now) {
+            match self.resume_once(payment_id, recovery_id, now, extend_by) {
                 Err(error) if error.kind() == ErrorKind::Conflict && conflicts < CONFLICTS_MAX => conflicts += 1,
                 result => return result,
             }
         }
     }
 
-    fn resume_once(&self, payment_id: &str, recovery_id: &str, now: Timestamp) -> Result<ResumeDecision> {
+    fn resume_once(
+        &self,
+        payment_id: &str,
+        recovery_id: &str,
+        now: Timestamp,
+        extend_by: Duration,
+    ) -> Result<ResumeDecision> {
         let mut draft = Draft::load(self.store(), payment_id)?;
         let now = self.store().now().max(now);
-        let action = next(&draft.saga, now, &self.inner.options.retry);
-        match action {
+        match next(&draft.saga, now, &self.inner.options.retry) {
             Action::NotStarted => {
                 return Err(Error::new(ErrorKind::NotFound, format!("there is no payment {payment_id:?}")));
             }
-            Action::Done => return Ok(ResumeDecision::AlreadyFinal),
-            Action::Parked => return Ok(ResumeDecision::Parked),
+            Action::Done if draft.saga.is_over() => return Ok(ResumeDecision::AlreadyFinal),
+            // A refund that was given up waits for a person as a parked payment does.
+            Action::Done | Action::Parked => return Ok(ResumeDecision::Parked),
             _ => {}
         }
         if draft.saga.recovery_id.as_deref() != Some(recovery_id) {
             let in_doubt = draft.saga.in_doubt();
             draft.push(PaymentResumed { recovery_id: recovery_id.to_owned(), in_doubt }.into());
+            if let Some(deadline) = extended(&draft.saga, extend_by) {
+                let reason = format!("time stood still for {} ms before recovery {recovery_id}", extend_by.as_millis());
+                draft.push(DeadlineScheduled { deadline, reason }.into());
+            }
         }
-        if let Action::Compensate { reason, detail } = action {
-            draft.push(record::compensation(reason, detail));
+        if let Action::Compensate { reason, detail } = next(&draft.saga, now, &self.inner.options.retry) {
+            let events = record::compensation(&draft.saga, reason, detail);
+            draft.push_all(events);
         }
         self.flush(&mut draft)?;
         Ok(match draft.saga.compensation() {
-            Some(_) => ResumeDecision::Compensating,
-            None => ResumeDecision::Resumed,
+            Some(_) if draft.saga.outcome().is_none() => ResumeDecision::Compensating,
+            _ => ResumeDecision::Resumed,
         })
     }
+}
+
+/// The deadline of a payment that time which nobody could use is not held against.
+fn extended(saga: &PaymentSaga, extend_by: Duration) -> Option<Timestamp> {
+    let binds = saga.outcome().is_none() && saga.compensation().is_none() && !saga.is_past_pivot();
+    saga.deadline().filter(|_| binds && !extend_by.is_zero()).map(|deadline| deadline.plus(extend_by))
 }

@@ -87,7 +87,7 @@ impl PaymentRequest {
         }
     }
 
-    pub(crate) fn started(&self, deadline: Timestamp) -> PaymentStarted {
+    pub(crate) fn started(&self, deadline: Timestamp, settles: bool) -> PaymentStarted {
         PaymentStarted {
             payment_id: self.payment_id.clone(),
             user_id: self.user_id.clone(),
@@ -95,15 +95,16 @@ impl PaymentRequest {
             wallet_amount: self.wallet_amount,
             card_amount: self.card_amount,
             deadline,
+            settles: settles && self.card_amount > 0,
         }
     }
 
-    /// Checks that a payment on record is the one asked for; its deadline is its own.
+    /// Checks that a payment on record is the one asked for; its deadline, and whether it settles, are its own.
     ///
     /// # Errors
     /// `IdempotencyConflict`: it is another one.
     pub(crate) fn check_same(&self, on_record: &PaymentStarted) -> Result<()> {
-        if *on_record == self.started(on_record.deadline) {
+        if *on_record == self.started(on_record.deadline, on_record.settles) {
             return Ok(());
         }
         Err(Error::new(

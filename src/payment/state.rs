@@ -1,192 +1,20 @@
 //! A payment's state, made of its own stream alone.
 //!
 //! [`PaymentSaga::apply`] never fails, and an event that comes twice, or too late, changes nothing: a version at or below the
-//! state's is passed over, and so is whatever contradicts what is settled. Invariants: a payment has at most one outcome; the
-//! capture is never published while it is being undone; attempts of a command only grow.
+//! state's is passed over, and so is whatever contradicts what is settled. Invariants: a payment has at most one outcome, which
+//! stays whatever comes later; the capture is never published while it is being undone; attempts of a command only grow.
 
+use super::call::{CallPhase, CallProgress};
 use super::event::{
-    CompensationReason, FailureKind, PaymentEvent, PaymentStarted, QueriedOutcome, RetryScheduled, Step, StepFailed,
-    StepSucceeded,
+    CompensationStepFailed, CompensationStepSucceeded, LateSuccessDetected, OfflineAccepted, PaymentEvent,
+    PaymentStarted, StepFailed, StepSucceeded,
 };
 use super::gateway::GatewayCommand;
+use super::kinds::{CompensationReason, Step};
+use super::outcome::{Outcome, OutcomeKind, PaymentState};
 use crate::aggregate::EventContext;
 use crate::money::Money;
 use crate::types::{Sequence, Timestamp, Version};
-
-/// How a payment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OutcomeKind {
-    /// Both parts are paid.
-    Completed,
-    /// A hold or an authorisation was undone.
-    Compensated,
-    /// It ended with nothing to undo.
-    Rejected,
-}
-
-impl OutcomeKind {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Compensated => "compensated",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-/// A payment's one outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// How it ended.
-    pub kind: OutcomeKind,
-    /// Why, in words; empty of a completed one.
-    pub reason: String,
-    /// The sequence of the event that says so.
-    pub sequence: Sequence,
-}
-
-/// Where a payment stands, for showing; what to do next is [`next`](super::next::next)'s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PaymentState {
-    /// Nothing but the wish is on record.
-    Started,
-    /// The wallet's part is about to be held.
-    ReservingFunds,
-    /// The wallet's part is held.
-    FundsReserved,
-    /// The authorisation was published.
-    Charging,
-    /// The card's part is authorised.
-    Charged,
-    /// The capture was published: past the point of no return.
-    Capturing,
-    /// The card's part is captured.
-    Captured,
-    /// What follows the capture is under way.
-    Settling,
-    /// Final: paid.
-    Completed,
-    /// This step is being undone.
-    Compensating(Step),
-    /// Final: undone.
-    Compensated,
-    /// Final: nothing was to undo.
-    Rejected,
-    /// It is not known whether this step happened.
-    OutcomeUnknown(Step),
-    /// There is no way to the gateway.
-    AwaitingConnectivity,
-    /// A person has to decide.
-    ManualReview,
-}
-
-impl PaymentState {
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::ReservingFunds => "reserving_funds",
-            Self::FundsReserved => "funds_reserved",
-            Self::Charging => "charging",
-            Self::Charged => "charged",
-            Self::Capturing => "capturing",
-            Self::Captured => "captured",
-            Self::Settling => "settling",
-            Self::Completed => "completed",
-            Self::Compensating(_) => "compensating",
-            Self::Compensated => "compensated",
-            Self::Rejected => "rejected",
-            Self::OutcomeUnknown(_) => "outcome_unknown",
-            Self::AwaitingConnectivity => "awaiting_connectivity",
-            Self::ManualReview => "manual_review",
-        }
-    }
-}
-
-/// How far a command to the gateway is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum CallPhase {
-    /// Not published.
-    #[default]
-    Idle,
-    /// Published, and no answer on record.
-    Published,
-    /// Sent, and no answer came.
-    Unanswered,
-    /// Asked about, and it had no effect by then.
-    NotSeen,
-    /// Asked about, and no answer came.
-    Unreachable,
-    /// To be sent again, not before this.
-    Scheduled(Timestamp),
-    /// Done.
-    Approved,
-    /// Refused for good, or given up.
-    Failed(String),
-}
-
-/// A command to the gateway, over all its attempts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CallProgress {
-    /// Attempts that were published.
-    pub(crate) attempts: u32,
-    pub(crate) phase: CallPhase,
-}
-
-impl CallProgress {
-    /// Whether it may have happened, and no answer says so.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.attempts > 0 && !self.is_settled()
-    }
-
-    fn is_settled(&self) -> bool {
-        matches!(self.phase, CallPhase::Approved | CallPhase::Failed(_))
-    }
-
-    fn published(&mut self, attempt: u32) {
-        if !self.is_settled() && attempt > self.attempts {
-            self.attempts = attempt;
-            self.phase = CallPhase::Published;
-        }
-    }
-
-    fn approved(&mut self) {
-        if !self.is_settled() {
-            self.phase = CallPhase::Approved;
-        }
-    }
-
-    fn failed(&mut self, attempt: u32, kind: FailureKind, reason: &str) {
-        if self.is_settled() {
-            return;
-        }
-        match kind {
-            FailureKind::Permanent => self.phase = CallPhase::Failed(reason.to_owned()),
-            FailureKind::Unknown => self.moved(attempt, CallPhase::Unanswered),
-            FailureKind::Retryable => self.moved(attempt, CallPhase::Unreachable),
-        }
-    }
-
-    fn queried(&mut self, attempt: u32, outcome: QueriedOutcome) {
-        match outcome {
-            // What it said of the command itself is on record beside this, as success or failure of the step.
-            QueriedOutcome::Approved | QueriedOutcome::Declined => {}
-            QueriedOutcome::NotSeen => self.moved(attempt, CallPhase::NotSeen),
-            QueriedOutcome::Unknown => self.moved(attempt, CallPhase::Unreachable),
-        }
-    }
-
-    /// Whatever tells of an attempt that is not the last one is late.
-    fn moved(&mut self, attempt: u32, phase: CallPhase) {
-        if !self.is_settled() && attempt == self.attempts {
-            self.phase = phase;
-        }
-    }
-}
 
 /// The wallet's part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,14 +37,20 @@ pub struct PaymentSaga {
     pub(crate) started: Option<PaymentStarted>,
     pub(crate) version: Version,
     pub(crate) last_event_sequence: Sequence,
+    /// Until when the capture must have been published.
+    pub(crate) deadline: Option<Timestamp>,
     pub(crate) hold: HoldProgress,
     pub(crate) authorise: CallProgress,
     pub(crate) capture: CallProgress,
+    pub(crate) settle: CallProgress,
     pub(crate) void: CallProgress,
+    pub(crate) offline: Option<OfflineAccepted>,
     pub(crate) compensation: Option<(CompensationReason, String)>,
     pub(crate) parked: Option<String>,
     pub(crate) recovery_id: Option<String>,
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) late: Option<LateSuccessDetected>,
+    pub(crate) refund: CallProgress,
 }
 
 impl PaymentSaga {
@@ -228,14 +62,19 @@ impl PaymentSaga {
             started: None,
             version: Version::ZERO,
             last_event_sequence: Sequence::ZERO,
+            deadline: None,
             hold: HoldProgress::None,
             authorise: CallProgress::default(),
             capture: CallProgress::default(),
+            settle: CallProgress::default(),
             void: CallProgress::default(),
+            offline: None,
             compensation: None,
             parked: None,
             recovery_id: None,
             outcome: None,
+            late: None,
+            refund: CallProgress::default(),
         }
     }
 
@@ -281,20 +120,69 @@ impl PaymentSaga {
         self.compensation.as_ref().map(|(reason, _)| *reason)
     }
 
+    /// Until when the capture must have been published; of what was accepted offline, until when it must have been uploaded.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline
+    }
+
+    /// What was taken on trust while there was no network, if it was.
+    #[must_use]
+    pub fn offline(&self) -> Option<&OfflineAccepted> {
+        self.offline.as_ref()
+    }
+
+    /// Whether it was taken on trust, and the card has neither been authorised nor refused since.
+    #[must_use]
+    pub fn is_stored_offline(&self) -> bool {
+        self.offline.is_some() && self.outcome.is_none() && !self.authorise.is_settled()
+    }
+
+    /// The charge that came after the payment had ended unpaid, if one did.
+    #[must_use]
+    pub fn late_success(&self) -> Option<&LateSuccessDetected> {
+        self.late.as_ref()
+    }
+
+    /// Whether that charge is given back.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        self.refund.phase == CallPhase::Approved
+    }
+
+    /// Why the refund was given up, if it was.
+    #[must_use]
+    pub fn refund_failure(&self) -> Option<&str> {
+        match &self.refund.phase {
+            CallPhase::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is left to be done: it has its outcome, and a charge that came late is given back.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.outcome.is_some() && (self.late.is_none() || self.is_refunded())
+    }
+
+    /// Whether its wallet still has a part in it: something is held there, or is to be.
+    pub(crate) fn needs_wallet(&self) -> bool {
+        let is_taken_or_let_go = matches!(self.hold, HoldProgress::Captured | HoldProgress::Released);
+        self.outcome.is_none() && self.wallet_part().is_some() && !is_taken_or_let_go
+    }
+
     /// The command whose outcome nothing on record tells.
     #[must_use]
     pub fn in_doubt(&self) -> Option<GatewayCommand> {
-        if self.outcome.is_some() {
-            return None;
-        }
-        let all = [GatewayCommand::Void, GatewayCommand::Capture, GatewayCommand::Authorise];
-        all.into_iter().find(|command| self.call(*command).is_some_and(CallProgress::is_in_doubt))
+        let open = [GatewayCommand::Void, GatewayCommand::Settle, GatewayCommand::Capture, GatewayCommand::Authorise];
+        let all = if self.outcome.is_some() { &[GatewayCommand::Refund][..] } else { &open };
+        all.iter().copied().find(|command| self.call(*command).is_in_doubt())
     }
 
-    /// Whether the capture was published: from then on there is only completion, or review.
+    /// Whether the capture was published, or the wallet's part taken: from then on there is only completion, or review.
     #[must_use]
     pub fn is_past_pivot(&self) -> bool {
-        self.capture.attempts > 0
+        self.capture.attempts > 0 || self.hold == HoldProgress::Captured
     }
 
     /// Where it stands.
@@ -314,15 +202,29 @@ impl PaymentSaga {
             let step = if self.is_charge_to_undo() { Step::Charge } else { Step::Reserve };
             return PaymentState::Compensating(step);
         }
-        let stuck = |call: &CallProgress| call.is_in_doubt() && call.phase != CallPhase::Published;
-        match (&self.capture, &self.authorise) {
-            (capture, _) if capture.phase == CallPhase::Approved => PaymentState::Captured,
-            (capture, _) if stuck(capture) => PaymentState::OutcomeUnknown(Step::Capture),
-            (capture, _) if capture.attempts > 0 => PaymentState::Capturing,
-            (_, authorise) if authorise.phase == CallPhase::Approved => PaymentState::Charged,
-            (_, authorise) if stuck(authorise) => PaymentState::OutcomeUnknown(Step::Charge),
-            (_, authorise) if authorise.attempts > 0 => PaymentState::Charging,
-            _ if self.hold == HoldProgress::Held => PaymentState::FundsReserved,
+        let calling = |call: &CallProgress, step, during| match call {
+            call if call.awaits_network() => PaymentState::AwaitingConnectivity,
+            call if call.is_stuck() => PaymentState::OutcomeUnknown(step),
+            _ => during,
+        };
+        if self.capture.phase == CallPhase::Approved {
+            let during = if self.settle.attempts > 0 { PaymentState::Settling } else { PaymentState::Captured };
+            return calling(&self.settle, Step::Settle, during);
+        }
+        if self.capture.attempts > 0 {
+            return calling(&self.capture, Step::Capture, PaymentState::Capturing);
+        }
+        if self.authorise.phase == CallPhase::Approved {
+            return PaymentState::Charged;
+        }
+        if self.authorise.attempts > 0 {
+            return calling(&self.authorise, Step::Charge, PaymentState::Charging);
+        }
+        match self.hold {
+            HoldProgress::Held => PaymentState::FundsReserved,
+            HoldProgress::None if self.wallet_part().is_some() && self.version > Version::FIRST => {
+                PaymentState::ReservingFunds
+            }
             _ => PaymentState::Started,
         }
     }
@@ -334,34 +236,30 @@ impl PaymentSaga {
         }
         self.version = context.version;
         self.last_event_sequence = context.sequence;
-        self.apply_fact(event, context.sequence);
+        if self.outcome.is_some() {
+            self.apply_late(event);
+        } else {
+            self.apply_fact(event, context.sequence);
+        }
     }
 
     fn apply_fact(&mut self, event: &PaymentEvent, sequence: Sequence) {
-        if self.outcome.is_some() {
-            return;
-        }
         match event {
             PaymentEvent::PaymentStarted(fact) => {
-                self.started.get_or_insert_with(|| fact.clone());
+                if self.started.is_none() {
+                    self.deadline = Some(fact.deadline);
+                    self.started = Some(fact.clone());
+                }
             }
-            PaymentEvent::StepCommandPublished(fact) => match fact.step {
-                Step::Charge => self.authorise.published(fact.attempt),
-                Step::Capture => self.capture.published(fact.attempt),
-                Step::Reserve => {}
-            },
+            PaymentEvent::StepCommandPublished(fact) => {
+                if let Some(call) = self.call_of(fact.step) {
+                    call.published(fact.attempt);
+                }
+            }
             PaymentEvent::StepSucceeded(fact) => self.step_succeeded(fact),
             PaymentEvent::StepFailed(fact) => self.step_failed(fact),
-            PaymentEvent::RetryScheduled(RetryScheduled { command, attempt, due }) => {
-                if let Some(call) = self.call_mut(*command) {
-                    call.moved(*attempt, CallPhase::Scheduled(*due));
-                }
-            }
-            PaymentEvent::OutcomeQueried(fact) => {
-                if let Some(call) = self.call_mut(fact.command) {
-                    call.queried(fact.attempt, fact.outcome);
-                }
-            }
+            PaymentEvent::RetryScheduled(fact) => self.call_mut(fact.command).scheduled(fact.attempt, fact.due),
+            PaymentEvent::OutcomeQueried(fact) => self.call_mut(fact.command).queried(fact.attempt, fact.outcome),
             PaymentEvent::CompensationInitiated(fact) => {
                 self.compensation.get_or_insert_with(|| (fact.reason, fact.detail.clone()));
             }
@@ -370,20 +268,10 @@ impl PaymentSaga {
                     self.void.published(fact.attempt);
                 }
             }
-            PaymentEvent::CompensationStepSucceeded(fact) => match fact.step {
-                Step::Charge => self.void.approved(),
-                Step::Reserve if self.hold == HoldProgress::Held => self.hold = HoldProgress::Released,
-                Step::Reserve | Step::Capture => {}
-            },
-            PaymentEvent::CompensationStepFailed(fact) => match fact.step {
-                Step::Charge => self.void.failed(fact.attempt, fact.kind, &fact.reason),
-                Step::Reserve if self.hold == HoldProgress::Held => {
-                    self.hold = HoldProgress::ReleaseRefused(fact.reason.clone());
-                }
-                Step::Reserve | Step::Capture => {}
-            },
+            PaymentEvent::CompensationStepSucceeded(fact) => self.undo_succeeded(fact),
+            PaymentEvent::CompensationStepFailed(fact) => self.undo_failed(fact),
             PaymentEvent::PaymentCompleted(_) => {
-                if self.hold == HoldProgress::Held {
+                if self.is_hold_open() {
                     self.hold = HoldProgress::Captured;
                 }
                 self.end(OutcomeKind::Completed, String::new(), sequence);
@@ -394,6 +282,43 @@ impl PaymentSaga {
             PaymentEvent::PaymentRejected(fact) => self.end(OutcomeKind::Rejected, fact.reason.clone(), sequence),
             PaymentEvent::PaymentParkedForReview(fact) => self.parked = Some(fact.reason.clone()),
             PaymentEvent::PaymentResumed(fact) => self.recovery_id = Some(fact.recovery_id.clone()),
+            PaymentEvent::DeadlineScheduled(fact) => self.set_deadline(fact.deadline),
+            PaymentEvent::OfflineAccepted(fact) => {
+                self.set_deadline(fact.upload_by);
+                self.offline.get_or_insert_with(|| fact.clone());
+            }
+            PaymentEvent::OperatorRetried(_) => self.renew(),
+            // They tell why the events beside them came, or they tell of what is over.
+            PaymentEvent::DeadlineReached(_)
+            | PaymentEvent::OperatorCancelled(_)
+            | PaymentEvent::OperatorResolved(_)
+            | PaymentEvent::LateSuccessDetected(_)
+            | PaymentEvent::RefundPublished(_)
+            | PaymentEvent::RefundSucceeded(_)
+            | PaymentEvent::RefundFailed(_) => {}
+        }
+    }
+
+    /// What comes after the outcome never changes it.
+    fn apply_late(&mut self, event: &PaymentEvent) {
+        let is_paid = self.outcome.as_ref().is_some_and(|outcome| outcome.kind == OutcomeKind::Completed);
+        match event {
+            PaymentEvent::LateSuccessDetected(fact) if !is_paid => {
+                self.late.get_or_insert_with(|| fact.clone());
+            }
+            PaymentEvent::PaymentResumed(fact) => self.recovery_id = Some(fact.recovery_id.clone()),
+            _ if self.late.is_none() => {}
+            PaymentEvent::RefundPublished(fact) => self.refund.published(fact.attempt),
+            PaymentEvent::RefundSucceeded(_) => self.refund.approved(),
+            PaymentEvent::RefundFailed(fact) => self.refund.failed(fact.attempt, fact.kind, &fact.reason),
+            PaymentEvent::RetryScheduled(fact) if fact.command == GatewayCommand::Refund => {
+                self.refund.scheduled(fact.attempt, fact.due);
+            }
+            PaymentEvent::OutcomeQueried(fact) if fact.command == GatewayCommand::Refund => {
+                self.refund.queried(fact.attempt, fact.outcome);
+            }
+            PaymentEvent::OperatorRetried(_) => self.refund.renew(),
+            _ => {}
         }
     }
 
@@ -402,23 +327,70 @@ impl PaymentSaga {
             Step::Reserve if self.hold == HoldProgress::None => self.hold = HoldProgress::Held,
             Step::Reserve => {}
             Step::Charge => self.authorise.approved(),
-            Step::Capture => self.capture.approved(),
+            Step::Capture => {
+                // The gateway gives each capture a name; one without is the wallet's part.
+                let is_wallets = fact.reference.is_none() && self.wallet_part().is_some();
+                if is_wallets && self.hold == HoldProgress::Held {
+                    self.hold = HoldProgress::Captured;
+                }
+                if !is_wallets || self.card_part().is_none() {
+                    self.capture.approved();
+                }
+            }
+            Step::Settle => self.settle.approved(),
         }
     }
 
     fn step_failed(&mut self, fact: &StepFailed) {
+        if let Some(call) = self.call_of(fact.step) {
+            call.failed(fact.attempt, fact.kind, &fact.reason);
+        } else if self.hold == HoldProgress::None {
+            self.hold = HoldProgress::Refused(fact.reason.clone());
+        }
+    }
+
+    fn undo_succeeded(&mut self, fact: &CompensationStepSucceeded) {
         match fact.step {
-            Step::Reserve if self.hold == HoldProgress::None => {
-                self.hold = HoldProgress::Refused(fact.reason.clone());
-            }
-            Step::Reserve => {}
-            Step::Charge => self.authorise.failed(fact.attempt, fact.kind, &fact.reason),
-            Step::Capture => self.capture.failed(fact.attempt, fact.kind, &fact.reason),
+            Step::Charge => self.void.approved(),
+            Step::Reserve if self.is_hold_open() => self.hold = HoldProgress::Released,
+            Step::Reserve | Step::Capture | Step::Settle => {}
+        }
+    }
+
+    fn undo_failed(&mut self, fact: &CompensationStepFailed) {
+        match fact.step {
+            Step::Charge => self.void.failed(fact.attempt, fact.kind, &fact.reason),
+            Step::Reserve if self.is_hold_open() => self.hold = HoldProgress::ReleaseRefused(fact.reason.clone()),
+            Step::Reserve | Step::Capture | Step::Settle => {}
+        }
+    }
+
+    /// No deadline counts of what is undone or past the pivot.
+    fn set_deadline(&mut self, deadline: Timestamp) {
+        if self.compensation.is_none() && !self.is_past_pivot() {
+            self.deadline = Some(deadline);
+        }
+    }
+
+    /// An operator has what was given up tried again.
+    fn renew(&mut self) {
+        self.parked = None;
+        self.capture.renew();
+        self.settle.renew();
+        self.void.renew();
+        if matches!(self.hold, HoldProgress::ReleaseRefused(_)) {
+            self.hold = HoldProgress::Held;
         }
     }
 
     fn end(&mut self, kind: OutcomeKind, reason: String, sequence: Sequence) {
+        self.parked = None;
         self.outcome = Some(Outcome { kind, reason, sequence });
+    }
+
+    /// Whether something is held, as far as this payment knows.
+    pub(crate) fn is_hold_open(&self) -> bool {
+        matches!(self.hold, HoldProgress::Held | HoldProgress::ReleaseRefused(_))
     }
 
     /// Whether something may be authorised that is not voided yet, nor given up.
@@ -428,25 +400,43 @@ impl PaymentSaga {
 
     /// Whether something is, or may be, authorised.
     pub(crate) fn may_be_authorised(&self) -> bool {
-        self.authorise.attempts > 0 && !matches!(self.authorise.phase, CallPhase::Failed(_))
+        self.authorise.may_have_acted() && !matches!(self.authorise.phase, CallPhase::Failed(_))
     }
 
-    pub(crate) fn call(&self, command: GatewayCommand) -> Option<&CallProgress> {
+    pub(crate) fn call(&self, command: GatewayCommand) -> &CallProgress {
         match command {
-            GatewayCommand::Authorise => Some(&self.authorise),
-            GatewayCommand::Capture => Some(&self.capture),
-            GatewayCommand::Void => Some(&self.void),
-            GatewayCommand::Refund => None,
+            GatewayCommand::Authorise => &self.authorise,
+            GatewayCommand::Capture => &self.capture,
+            GatewayCommand::Void => &self.void,
+            GatewayCommand::Refund => &self.refund,
+            GatewayCommand::Settle => &self.settle,
         }
     }
 
-    fn call_mut(&mut self, command: GatewayCommand) -> Option<&mut CallProgress> {
+    fn call_mut(&mut self, command: GatewayCommand) -> &mut CallProgress {
         match command {
-            GatewayCommand::Authorise => Some(&mut self.authorise),
-            GatewayCommand::Capture => Some(&mut self.capture),
-            GatewayCommand::Void => Some(&mut self.void),
-            GatewayCommand::Refund => None,
+            GatewayCommand::Authorise => &mut self.authorise,
+            GatewayCommand::Capture => &mut self.capture,
+            GatewayCommand::Void => &mut self.void,
+            GatewayCommand::Refund => &mut self.refund,
+            GatewayCommand::Settle => &mut self.settle,
         }
+    }
+
+    /// The call that carries out a step; none of the wallet's own.
+    fn call_of(&mut self, step: Step) -> Option<&mut CallProgress> {
+        match step {
+            Step::Reserve => None,
+            Step::Charge => Some(&mut self.authorise),
+            Step::Capture => Some(&mut self.capture),
+            Step::Settle => Some(&mut self.settle),
+        }
+    }
+
+    /// Whether its card's part is settled after the capture.
+    #[must_use]
+    pub fn settles(&self) -> bool {
+        self.card_part().is_some() && self.started.as_ref().is_some_and(|started| started.settles)
     }
 
     /// The wallet's part, if there is one.

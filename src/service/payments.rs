@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use super::wallets::is_about_one_aggregate;
 use super::{Finding, FindingKind, Health, Restored, SagaDecision, SagaService, SagaView, Scope, Service};
@@ -111,13 +112,13 @@ impl SagaService for PaymentService {
 
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         Ok(self.orchestrator.load(saga_id)?.map(|saga| {
-            let started = saga.started().filter(|started| started.wallet_amount > 0);
-            SagaView { user_id: started.map(|started| started.user_id.clone()), is_over: saga.outcome().is_some() }
+            let started = saga.started().filter(|_| saga.needs_wallet());
+            SagaView { user_id: started.map(|started| started.user_id.clone()), is_over: saga.is_over() }
         }))
     }
 
     fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision> {
-        Ok(match self.orchestrator.resume(saga_id, recovery_id, now)? {
+        Ok(match self.orchestrator.resume(saga_id, recovery_id, now, Duration::ZERO)? {
             ResumeDecision::Resumed => SagaDecision::Resumed,
             ResumeDecision::Compensating => SagaDecision::Compensating,
             ResumeDecision::AlreadyFinal => SagaDecision::AlreadyFinal,

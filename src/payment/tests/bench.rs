@@ -23,7 +23,13 @@ pub(super) fn eur_code() -> Currency {
 }
 
 pub(super) fn policy() -> RetryPolicy {
-    RetryPolicy { initial: Duration::from_micros(200), factor: 2, longest: Duration::from_millis(1), attempts_max: 4 }
+    RetryPolicy {
+        initial: Duration::from_micros(200),
+        longest: Duration::from_millis(1),
+        attempts_max: 4,
+        jitter_percent: 0,
+        ..RetryPolicy::default()
+    }
 }
 
 /// Each look at it finds a microsecond gone, so that commits are told apart by their times.

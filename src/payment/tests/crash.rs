@@ -1,5 +1,7 @@
 //! Payments that are cut off at every place, and gone on with.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::bench::Bench;
 use crate::ErrorKind;
@@ -51,9 +53,9 @@ fn recover(bench: &Bench, orchestrator: &Orchestrator, recovery_id: &str, restar
         let mut now = bench.store.now();
         if restart == Restart::PastTheDeadline {
             let saga = orchestrator.load(&payment_id)?.unwrap();
-            now = now.max(saga.started().unwrap().deadline);
+            now = now.max(saga.deadline().unwrap());
         }
-        orchestrator.resume(&payment_id, recovery_id, now)?;
+        orchestrator.resume(&payment_id, recovery_id, now, Duration::ZERO)?;
         loop {
             match orchestrator.advance(&payment_id, now)? {
                 Progress::Final(_) => break,
@@ -67,8 +69,13 @@ fn recover(bench: &Bench, orchestrator: &Orchestrator, recovery_id: &str, restar
 
 /// Gateways of every temper: each seed gives the one payment's keys another fate.
 fn profiles() -> Vec<GatewayProfile> {
-    let rough =
-        GatewayProfile { decline_permille: 200, timeout_after_permille: 300, timeout_before_permille: 300, seed: 0 };
+    let rough = GatewayProfile {
+        decline_permille: 200,
+        timeout_after_permille: 300,
+        timeout_before_permille: 300,
+        seed: 0,
+        settles: false,
+    };
     let mut profiles: Vec<_> = (0..40).map(|seed| rough.with_seed(seed)).collect();
     profiles.push(GatewayProfile::always_approve());
     profiles

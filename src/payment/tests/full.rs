@@ -1,6 +1,7 @@
 //! Payments on a disk that is full: what is under way comes to its end, what is new is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::*;
 use super::bench::{Bench, eur_code};
@@ -62,7 +63,7 @@ fn on_a_full_disk_what_is_under_way_ends_and_what_is_new_is_refused() {
             let open = orchestrator.incomplete(Sequence::ZERO, &Default::default()).unwrap();
             for payment_id in &open {
                 orchestrator
-                    .resume(payment_id, "r", bench.store.now())
+                    .resume(payment_id, "r", bench.store.now(), Duration::ZERO)
                     .unwrap_or_else(|error| panic!("{label}: {error}"));
                 orchestrator.drive(payment_id).unwrap_or_else(|error| panic!("{label}: {error}"));
                 under_way += 1;

@@ -13,8 +13,13 @@ fn eur(minor: i64) -> Money {
 }
 
 /// Half of everything goes wrong.
-const ROUGH: GatewayProfile =
-    GatewayProfile { decline_permille: 200, timeout_after_permille: 250, timeout_before_permille: 250, seed: 7 };
+const ROUGH: GatewayProfile = GatewayProfile {
+    decline_permille: 200,
+    timeout_after_permille: 250,
+    timeout_before_permille: 250,
+    seed: 7,
+    settles: false,
+};
 
 fn authorise_key(n: u32) -> String {
     GatewayCommand::Authorise.key(&format!("p{n}"))

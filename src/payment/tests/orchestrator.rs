@@ -215,7 +215,10 @@ fn a_refused_capture_and_a_void_that_fails_are_parked_and_what_else_can_be_undon
     assert_eq!(bench.wallet().locked_balance(), 5, "past the pivot nothing is let go");
     let parked = orchestrator.advance("captured", bench.store.now()).unwrap();
     assert!(matches!(parked, Progress::Parked(_)));
-    assert_eq!(orchestrator.resume("captured", "r1", bench.store.now()).unwrap(), ResumeDecision::Parked);
+    assert_eq!(
+        orchestrator.resume("captured", "r1", bench.store.now(), Duration::ZERO).unwrap(),
+        ResumeDecision::Parked
+    );
 
     let orchestrator = bench.orchestrator(Scripted::new(vec![no()], vec![]));
     orchestrator.start(bench.request("voided", 5, 5)).unwrap();
@@ -269,7 +272,10 @@ fn requests_that_break_a_rule_are_refused_and_leave_nothing() {
     assert_eq!(bench.store.last_sequence(), last);
     assert!(orchestrator.run(bench.request(&"p".repeat(128), 1, 1)).is_ok(), "at the limit");
     assert_eq!(orchestrator.drive("nobody").unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(orchestrator.resume("nobody", "r", Timestamp::EPOCH).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        orchestrator.resume("nobody", "r", Timestamp::EPOCH, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(orchestrator.load("nobody").unwrap(), None);
 }
 
@@ -317,10 +323,10 @@ fn unfinished_payments_are_found_from_any_place_and_resumed_once_per_recovery() 
     assert_eq!(orchestrator.incomplete(place, &known).unwrap(), ["early", "late"]);
 
     let now = bench.store.now();
-    assert_eq!(orchestrator.resume("over", "r1", now).unwrap(), ResumeDecision::AlreadyFinal);
-    assert_eq!(orchestrator.resume("early", "r1", now).unwrap(), ResumeDecision::Resumed);
+    assert_eq!(orchestrator.resume("over", "r1", now, Duration::ZERO).unwrap(), ResumeDecision::AlreadyFinal);
+    assert_eq!(orchestrator.resume("early", "r1", now, Duration::ZERO).unwrap(), ResumeDecision::Resumed);
     let last = bench.store.last_sequence();
-    assert_eq!(orchestrator.resume("early", "r1", now).unwrap(), ResumeDecision::Resumed);
+    assert_eq!(orchestrator.resume("early", "r1", now, Duration::ZERO).unwrap(), ResumeDecision::Resumed);
     assert_eq!(bench.store.last_sequence(), last, "a recovery that is killed and repeated says so once");
     orchestrator.drive("early").unwrap();
     orchestrator.drive("late").unwrap();
@@ -338,8 +344,8 @@ fn a_recovery_past_the_deadline_begins_to_undo_and_calls_nobody() {
     assert!(cut.drive("p").is_err());
     assert_eq!(orchestrator.load("p").unwrap().unwrap().in_doubt(), Some(GatewayCommand::Authorise));
     let late = saga.started().unwrap().deadline;
-    assert_eq!(orchestrator.resume("p", "r1", late).unwrap(), ResumeDecision::Compensating);
-    assert_eq!(commits(&bench).last().unwrap(), "PaymentResumed CompensationInitiated");
+    assert_eq!(orchestrator.resume("p", "r1", late, Duration::ZERO).unwrap(), ResumeDecision::Compensating);
+    assert_eq!(commits(&bench).last().unwrap(), "PaymentResumed DeadlineReached CompensationInitiated");
     assert_eq!(gateway.journal().calls, 0);
     assert_eq!(orchestrator.drive("p").unwrap().kind, OutcomeKind::Compensated);
     let charge = &gateway.journal().charges["p"];
@@ -356,8 +362,13 @@ fn a_recovery_past_the_deadline_begins_to_undo_and_calls_nobody() {
 fn sixteen_threads_on_one_wallet_end_every_payment() {
     const THREADS: i64 = 16;
     const PAYMENTS: i64 = 12;
-    let rough =
-        GatewayProfile { decline_permille: 150, timeout_after_permille: 150, timeout_before_permille: 150, seed: 3 };
+    let rough = GatewayProfile {
+        decline_permille: 150,
+        timeout_after_permille: 150,
+        timeout_before_permille: 150,
+        seed: 3,
+        settles: false,
+    };
     let bench = Bench::ticking(10_000);
     let gateway = bench.gateway(rough);
     let orchestrators = [bench.orchestrator(gateway.clone()), bench.orchestrator(gateway.clone())];
@@ -382,8 +393,13 @@ fn sixteen_threads_on_one_wallet_end_every_payment() {
 #[test]
 fn the_net_charges_in_a_gateways_journal_are_the_card_amounts_of_completed_payments() {
     let folder = tempfile::tempdir().unwrap();
-    let rough =
-        GatewayProfile { decline_permille: 150, timeout_after_permille: 150, timeout_before_permille: 150, seed: 5 };
+    let rough = GatewayProfile {
+        decline_permille: 150,
+        timeout_after_permille: 150,
+        timeout_before_permille: 150,
+        seed: 5,
+        settles: false,
+    };
     let bench = Bench::ticking(10_000);
     for ids in [0..24, 12..48] {
         let gateway = Arc::new(FileGateway::open_with(folder.path(), rough).unwrap());

@@ -3,16 +3,22 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::super::call::CallPhase;
 use super::super::record;
-use super::super::state::{CallPhase, HoldProgress};
+use super::super::state::HoldProgress;
 use super::super::*;
 use crate::aggregate::EventContext;
 use crate::money::Currency;
 use crate::types::{Sequence, Timestamp};
 
 const DEADLINE: Timestamp = Timestamp::from_micros(1_000_000);
-const POLICY: RetryPolicy =
-    RetryPolicy { initial: Duration::from_micros(10), factor: 2, longest: Duration::from_micros(40), attempts_max: 3 };
+const POLICY: RetryPolicy = RetryPolicy {
+    initial: Duration::from_micros(10),
+    longest: Duration::from_micros(40),
+    attempts_max: 3,
+    jitter_percent: 0,
+    ..RetryPolicy::short()
+};
 
 fn apply(saga: &mut PaymentSaga, event: &PaymentEvent) {
     let version = saga.version().next();
@@ -21,6 +27,10 @@ fn apply(saga: &mut PaymentSaga, event: &PaymentEvent) {
 }
 
 fn started(wallet_amount: i64, card_amount: i64) -> PaymentSaga {
+    started_as(wallet_amount, card_amount, false)
+}
+
+fn started_as(wallet_amount: i64, card_amount: i64, settles: bool) -> PaymentSaga {
     let mut saga = PaymentSaga::new("p");
     let fact = PaymentStarted {
         payment_id: "p".into(),
@@ -29,21 +39,24 @@ fn started(wallet_amount: i64, card_amount: i64) -> PaymentSaga {
         wallet_amount,
         card_amount,
         deadline: DEADLINE,
+        settles,
     };
     apply(&mut saga, &fact.into());
     saga
 }
 
-fn answers() -> [GatewayAnswer; 3] {
+fn answers() -> [GatewayAnswer; 4] {
     [
+        GatewayAnswer::Offline,
         GatewayAnswer::Approved { reference: "r".into() },
         GatewayAnswer::Declined { reason: "no".into() },
         GatewayAnswer::Unknown,
     ]
 }
 
-fn outcomes() -> [GatewayOutcome; 4] {
+fn outcomes() -> [GatewayOutcome; 5] {
     [
+        GatewayOutcome::Offline,
         GatewayOutcome::Approved { reference: "r".into() },
         GatewayOutcome::Declined { reason: "no".into() },
         GatewayOutcome::NotSeen,
@@ -60,14 +73,22 @@ fn branches(saga: &PaymentSaga, action: &Action) -> Vec<Vec<PaymentEvent>> {
             let published = record::published(saga, *command, *attempt);
             let mut after = saga.clone();
             apply(&mut after, &published);
+            // Without a network once for each command, and asked for without one once in a row, so that paths stay finite.
+            let is_new =
+                |answer: &&GatewayAnswer| **answer != GatewayAnswer::Offline || after.call(*command).unsent == 0;
             let mut all: Vec<_> = answers()
                 .iter()
+                .filter(is_new)
                 .map(|answer| vec![published.clone(), record::answered(&after, *command, answer)])
                 .collect();
             all.push(vec![published]);
             all
         }
-        Action::Query(command) => outcomes().iter().map(|outcome| record::queried(saga, *command, outcome)).collect(),
+        Action::Query(command) => {
+            let is_asked_again = saga.call(*command).is_to_be_asked;
+            let is_new = |outcome: &&GatewayOutcome| **outcome != GatewayOutcome::Offline || !is_asked_again;
+            outcomes().iter().filter(is_new).map(|outcome| record::queried(saga, *command, outcome)).collect()
+        }
         Action::ScheduleRetry { command, due } => vec![vec![record::retry_scheduled(saga, *command, *due)]],
         Action::TakeHold => {
             let refused = if saga.is_past_pivot() {
@@ -78,11 +99,12 @@ fn branches(saga: &PaymentSaga, action: &Action) -> Vec<Vec<PaymentEvent>> {
             vec![record::hold_taken(saga), vec![refused]]
         }
         Action::Complete => vec![vec![record::completed(saga)]],
-        Action::Compensate { reason, detail } => vec![vec![record::compensation(*reason, detail.clone())]],
+        Action::Compensate { reason, detail } => vec![record::compensation(saga, *reason, detail.clone())],
         Action::GiveUpVoid => vec![vec![record::void_given_up(saga)]],
         Action::ReleaseHold => vec![record::released(saga), vec![record::release_refused("no")]],
         Action::ConcludeCompensation => vec![vec![record::compensated(saga)]],
-        Action::Reject(reason) => vec![vec![PaymentRejected { reason: reason.clone() }.into()]],
+        Action::GiveUpRefund(reason) => vec![vec![record::refund_given_up(saga, reason)]],
+        Action::Reject { reason, detail } => vec![record::rejected(saga, *reason, detail.clone())],
         Action::Park(reason) => vec![vec![PaymentParkedForReview { reason: reason.clone() }.into()]],
     }
 }
@@ -105,12 +127,16 @@ fn check(saga: &PaymentSaga, action: &Action, now: Timestamp) {
         Action::Publish { command: GatewayCommand::Void, .. } => {
             assert!(is_undone && saga.may_be_authorised(), "{saga:?}");
         }
+        Action::Publish { command: GatewayCommand::Settle, .. } => {
+            assert!(!is_undone && saga.settles() && saga.capture.phase == CallPhase::Approved, "{saga:?}");
+            assert!(saga.wallet_part().is_none() || saga.hold == HoldProgress::Captured, "all is taken before");
+        }
         Action::Publish { command: GatewayCommand::Refund, .. } => panic!("nothing is refunded: {saga:?}"),
-        Action::Query(command) => assert!(saga.call(*command).unwrap().is_in_doubt(), "{saga:?}"),
+        Action::Query(command) => assert!(saga.call(*command).is_in_doubt(), "{saga:?}"),
         Action::Compensate { .. } => {
             assert!(saga.hold == HoldProgress::Held || saga.may_be_authorised(), "there is something to undo");
         }
-        Action::Reject(_) => {
+        Action::Reject { .. } => {
             assert!(saga.hold != HoldProgress::Held && !saga.may_be_authorised(), "there is nothing to undo");
         }
         Action::ReleaseHold => assert!(is_undone && !saga.is_charge_to_undo(), "in reverse: {saga:?}"),
@@ -118,7 +144,11 @@ fn check(saga: &PaymentSaga, action: &Action, now: Timestamp) {
             assert!(!is_undone && saga.hold == HoldProgress::Held);
             assert!(saga.card_part().is_none() || saga.capture.phase == CallPhase::Approved);
         }
-        Action::Complete => assert!(saga.wallet_part().is_none() && saga.capture.phase == CallPhase::Approved),
+        Action::Complete => {
+            assert!(saga.wallet_part().is_none() || saga.hold == HoldProgress::Captured);
+            assert!(saga.capture.phase == CallPhase::Approved);
+            assert!(!saga.settles() || saga.settle.phase == CallPhase::Approved);
+        }
         Action::WaitUntil(due) => {
             assert!(*due > now, "a wait ends");
             assert!(is_undone || saga.is_past_pivot() || *due <= DEADLINE, "the deadline caps the waiting");
@@ -127,8 +157,8 @@ fn check(saga: &PaymentSaga, action: &Action, now: Timestamp) {
         Action::Parked => assert!(saga.parked().is_some()),
         _ => {}
     }
-    let attempts = [&saga.authorise, &saga.capture, &saga.void].map(|call| call.attempts);
-    assert!(attempts.iter().all(|attempts| *attempts <= POLICY.attempts_max), "{attempts:?}");
+    let tries = [&saga.authorise, &saga.capture, &saga.settle, &saga.void].map(|call| call.tries());
+    assert!(tries.iter().all(|tries| *tries <= POLICY.attempts_max), "{tries:?}");
 }
 
 /// Goal: from every kind of payment, whatever is answered, wherever a crash hides an answer and whenever the deadline passes, every
@@ -137,10 +167,10 @@ fn check(saga: &PaymentSaga, action: &Action, now: Timestamp) {
 /// finite, and only final and parked states may have no way on.
 #[test]
 fn every_path_from_every_payment_ends() {
-    for (wallet, card) in [(5, 0), (0, 7), (5, 7)] {
+    for (wallet, card, settles) in [(5, 0, false), (0, 7, false), (5, 7, false), (0, 7, true), (5, 7, true)] {
         let mut seen: HashMap<String, usize> = HashMap::new();
         let mut edges: Vec<Vec<usize>> = Vec::new();
-        let mut queue = VecDeque::from([(started(wallet, card), Timestamp::EPOCH)]);
+        let mut queue = VecDeque::from([(started_as(wallet, card, settles), Timestamp::EPOCH)]);
         let mut ends = HashMap::from([("completed", 0), ("compensated", 0), ("rejected", 0), ("parked", 0)]);
         let key = |saga: &PaymentSaga, now: Timestamp| {
             let mut plain = saga.clone();
@@ -222,6 +252,7 @@ fn the_table() {
     let before = Timestamp::EPOCH;
     let timeout = || Action::Compensate { reason: CompensationReason::Timeout, detail: "its deadline passed".into() };
     let publish = |command, attempt| Action::Publish { command, attempt };
+    let reject = |reason, detail: &str| Action::Reject { reason, detail: detail.to_owned() };
     let authorise = GatewayCommand::Authorise;
 
     assert_eq!(next(&PaymentSaga::new("p"), before, &POLICY), Action::NotStarted);
@@ -229,7 +260,7 @@ fn the_table() {
     // Nothing done yet, and the deadline passed: nothing is to undo.
     let split = started(5, 7);
     assert_eq!(next(&split, before, &POLICY), Action::Hold);
-    assert_eq!(next(&split, DEADLINE, &POLICY), Action::Reject("its deadline passed".into()));
+    assert_eq!(next(&split, DEADLINE, &POLICY), reject(CompensationReason::Timeout, "its deadline passed"));
     assert_eq!(next(&started(0, 7), before, &POLICY), publish(authorise, 1));
 
     // Held: on with the charge; past the deadline the hold is undone.
@@ -247,7 +278,7 @@ fn the_table() {
     assert_eq!(next(&charging, before, &POLICY), Action::Query(authorise));
     assert_eq!(next(&charging, DEADLINE, &POLICY), timeout());
     let mut undoing = charging.clone();
-    all_of(&mut undoing, [record::compensation(CompensationReason::Timeout, "late".into())]);
+    all_of(&mut undoing, record::compensation(&charging, CompensationReason::Timeout, "late".into()));
     assert_eq!(undoing.state(), PaymentState::Compensating(Step::Charge));
     assert_eq!(next(&undoing, DEADLINE, &POLICY), publish(GatewayCommand::Void, 1));
 
@@ -273,14 +304,15 @@ fn the_table() {
     all_of(&mut refused, [record::answered(&charging, authorise, &declined)]);
     let reason = CompensationReason::StepFailed;
     assert_eq!(next(&refused, before, &POLICY), Action::Compensate { reason, detail: "no".into() });
-    all_of(&mut refused, [record::compensation(reason, "no".into())]);
+    let compensation = record::compensation(&refused, reason, "no".into());
+    all_of(&mut refused, compensation);
     assert_eq!(refused.state(), PaymentState::Compensating(Step::Reserve));
     assert_eq!(next(&refused, before, &POLICY), Action::ReleaseHold);
     let mut card = started(0, 7);
     authorise_published(&mut card);
     let answer = record::answered(&card, authorise, &declined);
     all_of(&mut card, [answer]);
-    assert_eq!(next(&card, before, &POLICY), Action::Reject("no".into()));
+    assert_eq!(next(&card, before, &POLICY), reject(reason, "no"));
 
     // Authorised: the capture is published before the deadline or not at all; once it is, no deadline counts.
     let mut charged = charging.clone();

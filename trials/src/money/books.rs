@@ -60,8 +60,8 @@ impl Account {
 #[derive(Debug, Default)]
 pub struct Course {
     is_started: bool,
-    /// Attempts of authorise, capture, void.
-    attempts: [u32; 3],
+    /// Attempts of authorise, capture, void, settle.
+    attempts: [u32; 4],
     held: bool,
     released: bool,
     authorised: bool,
@@ -73,11 +73,15 @@ pub struct Course {
     outcome: Option<OutcomeKind>,
     card_amount: i64,
     wallet_amount: i64,
+    settles: bool,
+    wallet_taken: bool,
+    settled: bool,
 }
 
 const AUTHORISE: usize = 0;
 const CAPTURE: usize = 1;
 const VOID: usize = 2;
+const SETTLE: usize = 3;
 
 impl Course {
     /// Whether an event may come here.
@@ -88,16 +92,23 @@ impl Course {
         let rule = |holds: bool, rule: &str| if holds { Ok(()) } else { Err(format!("{rule}: {event:?}")) };
         rule(self.outcome.is_none(), "nothing follows an outcome")?;
         rule(self.is_started != matches!(event, PaymentEvent::PaymentStarted(_)), "it begins once")?;
-        let of_card = |fact_step: Step| if fact_step == Step::Capture { CAPTURE } else { AUTHORISE };
+        let of_card = |fact_step: Step| match fact_step {
+            Step::Capture => CAPTURE,
+            Step::Settle => SETTLE,
+            Step::Reserve | Step::Charge => AUTHORISE,
+        };
         match event {
             PaymentEvent::PaymentStarted(fact) => {
                 self.is_started = true;
                 (self.wallet_amount, self.card_amount) = (fact.wallet_amount, fact.card_amount);
+                self.settles = fact.settles;
             }
             PaymentEvent::StepCommandPublished(fact) => {
                 rule(!self.undone, "no command goes out that is being undone")?;
                 rule(self.wallet_amount == 0 || self.held, "the wallet's part is held before the card's")?;
                 rule(fact.step != Step::Capture || self.authorised, "nothing is captured that was not authorised")?;
+                let is_taken = self.captured && (self.wallet_amount == 0 || self.wallet_taken);
+                rule(fact.step != Step::Settle || (self.settles && is_taken), "what is settled was taken")?;
                 let attempts = &mut self.attempts[of_card(fact.step)];
                 *attempts += 1;
                 rule(*attempts == fact.attempt, "attempts are counted one by one")?;
@@ -108,7 +119,12 @@ impl Course {
                     self.held = true;
                 }
                 Step::Charge => self.authorised = self.answered(AUTHORISE, fact.attempt, event)?,
-                Step::Capture if self.card_amount == 0 => self.captured = true,
+                // The gateway names what it captures; what has no name is the wallet's part.
+                Step::Capture if fact.reference.is_none() => {
+                    rule(self.held && !self.wallet_taken, "what is taken was held, and is taken once")?;
+                    self.wallet_taken = true;
+                }
+                Step::Settle => self.settled = self.answered(SETTLE, fact.attempt, event)?,
                 Step::Capture => self.captured = self.answered(CAPTURE, fact.attempt, event)?,
             },
             PaymentEvent::StepFailed(fact) => {
@@ -146,6 +162,7 @@ impl Course {
                 rule(self.card_amount == 0 || self.captured, "the card's part is captured")?;
                 rule(self.wallet_amount == 0 || self.held, "the wallet's part is held")?;
                 rule(!self.undone, "what is undone is not completed")?;
+                rule(self.settled == self.settles, "it is settled where that is asked for")?;
                 self.outcome = Some(OutcomeKind::Completed);
             }
             PaymentEvent::PaymentCompensated(_) => {
@@ -159,6 +176,10 @@ impl Course {
                 self.outcome = Some(OutcomeKind::Rejected);
             }
             PaymentEvent::PaymentParkedForReview(_) => self.parked = true,
+            PaymentEvent::DeadlineReached(_) | PaymentEvent::DeadlineScheduled(_) => {
+                rule(self.attempts[CAPTURE] == 0, "no deadline counts past the point of no return")?;
+            }
+            other => return Err(format!("nobody here asks for {other:?}")),
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ impl Temper {
                 timeout_after_permille: permille(random, [0, 0, 200]),
                 timeout_before_permille: permille(random, [0, 0, 200]),
                 seed: random.next_u64(),
+                settles: random.below(3) == 0,
             },
         }
     }
@@ -151,6 +152,7 @@ impl Road {
             GatewayCommand::Capture => self.gateway.capture(key, target, amount()),
             GatewayCommand::Void => self.gateway.void(key, target),
             GatewayCommand::Refund => self.gateway.refund(key, target, amount()),
+            GatewayCommand::Settle => self.gateway.settle(key, target, amount()),
         }
     }
 
@@ -219,6 +221,14 @@ impl PaymentGateway for Road {
 
     fn refund(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
         self.send(GatewayCommand::Refund, key, capture_key, Some(amount))
+    }
+
+    fn settles(&self) -> bool {
+        self.gateway.settles()
+    }
+
+    fn settle(&self, key: &str, capture_key: &str, amount: Money) -> GatewayAnswer {
+        self.send(GatewayCommand::Settle, key, capture_key, Some(amount))
     }
 
     fn query(&self, key: &str) -> GatewayOutcome {

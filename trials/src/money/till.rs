@@ -110,7 +110,7 @@ impl Plan {
             temper,
             payments,
             movements,
-            retry: RetryPolicy { initial: short, factor: 2, longest: short * 8, attempts_max },
+            retry: RetryPolicy { initial: short, longest: short * 8, attempts_max, ..RetryPolicy::short() },
             may_park,
             snapshot_events: NonZeroU32::new(1 + random.below(6) as u32).unwrap_or(NonZeroU32::MIN),
         }
@@ -171,7 +171,8 @@ impl Till {
         let store = Store::open_in(&world.environment(), ROOT, options)?;
         let wallets = Repository::new(store.clone(), SnapshotPolicy::EveryEvents(plan.snapshot_events));
         let gateway: Arc<dyn PaymentGateway> = Arc::clone(road) as Arc<dyn PaymentGateway>;
-        let options = OrchestratorOptions { retry: plan.retry, time_limit: TIME_LIMIT, durability: None };
+        let options =
+            OrchestratorOptions { retry: plan.retry, time_limit: TIME_LIMIT, ..OrchestratorOptions::default() };
         let orchestrator = Orchestrator::new(wallets.clone(), gateway, options)?;
         let recovery = RecoveryService::new(wallets.clone(), orchestrator.clone());
         Ok(Self {
