@@ -67,7 +67,7 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// The state in `snapshot`, if this program can read it.
-    fn from_snapshot(snapshot: &Snapshot) -> Option<Self> {
+    pub(super) fn from_snapshot(snapshot: &Snapshot) -> Option<Self> {
         let passed_over = |reason: &str| {
             tracing::warn!(snapshot_id = snapshot.snapshot_id, reason, "a snapshot is passed over");
             None
@@ -89,7 +89,7 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Takes in an event that was read.
-    fn replay(&mut self, event: &Event) -> Result<()> {
+    pub(super) fn replay(&mut self, event: &Event) -> Result<()> {
         assert_eq!(event.version, self.version.next(), "a stream is read without gaps");
         let fact = A::Event::decode(event)?;
         self.advance(&fact, &EventContext::from(event));
@@ -155,28 +155,43 @@ impl<A: Aggregate> Repository<A> {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_from(&self, aggregate_id: &str, snapshot: &Snapshot) -> Result<Loaded<A>> {
-        let is_of_it = snapshot.aggregate_type == A::AGGREGATE_TYPE && snapshot.aggregate_id == aggregate_id;
-        match Loaded::from_snapshot(snapshot).filter(|_| is_of_it) {
-            Some(start) => self.replay_onto(start, aggregate_id, Sequence::MAX, Version::MAX),
-            None => self.load(aggregate_id),
-        }
+        let start = self.start_from(Some(snapshot), aggregate_id, Sequence::MAX, Version::MAX);
+        self.replay_onto(start, aggregate_id, Sequence::MAX, Version::MAX)
     }
 
     fn load_within(&self, aggregate_id: &str, sequence_max: Sequence, version_max: Version) -> Result<Loaded<A>> {
+        let start = self.start_from(None, aggregate_id, sequence_max, version_max);
+        self.replay_onto(start, aggregate_id, sequence_max, version_max)
+    }
+
+    /// The state that later events are to be applied to: of the snapshot at hand if it can be used, else of the newest one that
+    /// can, else the first state.
+    pub(super) fn start_from(
+        &self,
+        at_hand: Option<&Snapshot>,
+        aggregate_id: &str,
+        sequence_max: Sequence,
+        version_max: Version,
+    ) -> Loaded<A> {
+        let is_usable = |snapshot: &&Snapshot| {
+            snapshot.last_event_sequence <= sequence_max && snapshot.last_event_version <= version_max
+        };
+        let is_of_it = |snapshot: &&Snapshot| {
+            snapshot.aggregate_type == A::AGGREGATE_TYPE && snapshot.aggregate_id == aggregate_id
+        };
+        if let Some(start) = at_hand.filter(is_usable).filter(is_of_it).and_then(Loaded::from_snapshot) {
+            return start;
+        }
         // A snapshot is a cache, so one that cannot be looked up costs time and nothing else.
         let snapshots = self.store().snapshots(A::AGGREGATE_TYPE, aggregate_id, sequence_max).unwrap_or_else(|error| {
             tracing::warn!(aggregate_type = A::AGGREGATE_TYPE, aggregate_id, %error, "snapshots cannot be read");
             Vec::new()
         });
-        let usable = snapshots
-            .iter()
-            .filter(|snapshot| snapshot.last_event_version <= version_max)
-            .find_map(Loaded::from_snapshot);
-        let start = usable.unwrap_or_else(|| Loaded::beginning(aggregate_id));
-        self.replay_onto(start, aggregate_id, sequence_max, version_max)
+        let usable = snapshots.iter().filter(is_usable).find_map(Loaded::from_snapshot);
+        usable.unwrap_or_else(|| Loaded::beginning(aggregate_id))
     }
 
-    fn replay_onto(
+    pub(super) fn replay_onto(
         &self,
         mut loaded: Loaded<A>,
         aggregate_id: &str,

@@ -19,6 +19,7 @@ mod execute;
 mod fields;
 mod load;
 mod repository;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};
 pub use repository::{Repository, Turn};
+pub use restore::{RestoreCost, RestoreOptions, RestoreStats, RestoreWay, restore_threads};
 
 /// State that is made of the events of one stream.
 pub trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {

@@ -6,11 +6,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::payments::payment_stream;
+use super::travel::open_payments;
 use super::wallets::{is_about_one_aggregate, wallet_stream};
-use super::{Finding, FindingKind, PAYMENTS_SERVICE, RecoveryPoint};
+use super::{Finding, FindingKind};
 use crate::aggregate::{AsOf, DomainEvent, EventContext, LoadedFrom, Repository};
 use crate::error::Result;
-use crate::payment::{PAYMENT_TYPE, PaymentEvent, PaymentSaga, TypeMeaning, type_meaning};
+use crate::payment::{PAYMENT_TYPE, PaymentEvent, PaymentSaga};
 use crate::snapshot::SnapshotPolicy;
 use crate::store::Store;
 use crate::types::{Sequence, StreamId, Version};
@@ -189,7 +190,7 @@ impl<'a> Check<'a> {
 
     /// What the recovery point and the events since tell to be open must be what all events tell.
     fn open_payments(&mut self) -> Result<()> {
-        let told = self.told_open()?;
+        let told = open_payments(self.store, self.report.last_event_sequence)?;
         let missed: Vec<_> = self.open.difference(&told).cloned().collect();
         let stale: Vec<_> = told.intersection(&self.over).cloned().collect();
         for payment_id in missed {
@@ -206,29 +207,6 @@ impl<'a> Check<'a> {
             self.find(payment_stream(&payment_id), FindingKind::OpenPaymentsDiffer, detail);
         }
         Ok(())
-    }
-
-    /// The payments that a recovery would take for open.
-    fn told_open(&self) -> Result<BTreeSet<String>> {
-        let RecoveryPoint { last_event_sequence: from, pending: mut open, .. } =
-            RecoveryPoint::load(self.store, PAYMENTS_SERVICE)?;
-        if from >= self.report.last_event_sequence {
-            return Ok(open);
-        }
-        for event in self.store.read_all(from.next()..=self.report.last_event_sequence) {
-            let event = event?;
-            let Some(payment_id) = event.stream.aggregate_id(PAYMENT_TYPE) else { continue };
-            match type_meaning(event.event_type.as_str()) {
-                TypeMeaning::Begins => {
-                    open.insert(payment_id.to_owned());
-                }
-                TypeMeaning::Ends => {
-                    open.remove(payment_id);
-                }
-                TypeMeaning::Neither => {}
-            }
-        }
-        Ok(open)
     }
 
     fn open_holds(&mut self) {

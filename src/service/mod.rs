@@ -14,30 +14,53 @@
 //! point leaves nothing that the next one does not find.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroUsize;
 
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 use crate::types::{Sequence, Timestamp};
 
 mod check;
+mod flow;
 mod gate;
+mod health;
+mod member;
+mod options;
 mod payments;
 mod point;
+mod record;
 mod recovery;
+mod registered;
 mod repair;
 mod report;
+mod run;
+mod supervisor;
 #[cfg(test)]
 mod tests;
+mod travel;
 mod wallets;
 
 pub use check::{CheckReport, check};
 pub use gate::Gate;
+pub use health::{HealthReport, HealthState, ServiceHealth};
+pub use options::{RecoverOptions, RecoveryProgress};
 pub use payments::{PAYMENTS_SERVICE, PaymentService};
 pub use point::RecoveryPoint;
+pub use record::{
+    RECOVERY_STREAM, RecordedDecision, RecordedPhase, RecoveryCompleted, RecoveryEvent, RecoveryFinding,
+    RecoveryStarted,
+};
 pub use recovery::RecoveryService;
 pub use repair::{RepairReport, WalletLoss, repair_plan, repair_plan_in};
 pub use report::{
-    Finding, FindingKind, Phase, PhaseReport, SagaDecision, SagaReport, ServiceReport, Strategy, Trigger, WalletsReport,
+    Finding, FindingKind, Phase, PhaseReport, RestoredService, SagaDecision, SagaReport, ServiceReport, Strategy,
+    Trigger, WalletsReport,
+};
+pub use supervisor::{Supervisor, SupervisorOptions, SupervisorThread};
+pub use travel::{
+    ExplainedEvent, Explanation, PaymentFilter, PaymentSummary, PaymentsList, SnapshotSummary, WalletDiff, WalletPoint,
+    diff, explain, payments_list, snapshots, wallets_as_of,
 };
 pub use wallets::{WALLETS_SERVICE, WalletService};
 
@@ -53,14 +76,35 @@ pub enum Health {
 }
 
 /// What a service is to restore.
-#[derive(Debug)]
+#[non_exhaustive]
 pub struct Scope<'a> {
-    /// The aggregates.
+    /// The aggregates of its type that have changed since its recovery point, and those that are pending there. None for a
+    /// service that owns no aggregates.
     pub aggregate_ids: &'a BTreeSet<String>,
     /// From what.
     pub strategy: Strategy,
     /// Snapshots at hand, the newest of each aggregate; others are looked up.
     pub snapshots: &'a BTreeMap<String, Snapshot>,
+    /// It has dealt with every event up to here: its recovery point, and zero for a full replay.
+    pub from: Sequence,
+    /// The last event that it has to deal with.
+    pub end: Sequence,
+    /// Threads it may use.
+    pub threads: NonZeroUsize,
+    /// To be told how many aggregates, or events, are done.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("aggregate_ids", &self.aggregate_ids.len())
+            .field("strategy", &self.strategy)
+            .field("from", &self.from)
+            .field("end", &self.end)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a service restored.
@@ -83,6 +127,12 @@ pub trait Service: Send + Sync {
     /// Names it, in checkpoints and reports.
     fn id(&self) -> &str;
 
+    /// The type of the aggregates that it owns, without `-`: commands on their streams wait for it, and it is told which of them
+    /// have changed. None, the default: it owns none, as a projection does, and reads what it needs.
+    fn aggregate_type(&self) -> Option<&str> {
+        None
+    }
+
     /// How it is.
     fn health(&self) -> Health;
 
@@ -103,6 +153,12 @@ pub trait Service: Send + Sync {
 
     /// Lets it serve.
     fn ready(&self);
+
+    /// How far a service that follows the log while it serves has come, durably: [`RecoveryService::checkpoint`] moves its
+    /// recovery point there. None, the default: the point stays where the last recovery set it.
+    fn dealt_with(&self) -> Option<Sequence> {
+        None
+    }
 }
 
 /// Where a saga stands, as far as a recovery needs to know.

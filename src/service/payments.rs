@@ -78,6 +78,10 @@ impl Service for PaymentService {
         PAYMENTS_SERVICE
     }
 
+    fn aggregate_type(&self) -> Option<&str> {
+        Some(PAYMENT_TYPE)
+    }
+
     fn health(&self) -> Health {
         self.health.lock().clone()
     }

@@ -1,39 +1,42 @@
-//! The flow of a recovery, and the checkpoints that keep the next one short.
+//! The recovery service: what it recovers, when, and in which order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use super::member::Member;
 use super::payments::payment_stream;
-use super::wallets::{distance, is_about_one_aggregate, wallet_stream};
+use super::record;
+use super::registered::Attempt;
+use super::run::Run;
+use super::wallets::wallet_stream;
 use super::{
-    Finding, FindingKind, Gate, Health, PAYMENTS_SERVICE, PaymentService, Phase, PhaseReport, RecoveryPoint,
-    SagaDecision, SagaReport, SagaService, SagaView, Scope, Service, ServiceReport, Strategy, Trigger, WALLETS_SERVICE,
-    WalletService, WalletsReport,
+    Gate, PAYMENTS_SERVICE, PaymentService, Phase, RecoverOptions, RecoveryPoint, SagaDecision, SagaReport,
+    SagaService, Service, ServiceReport, Strategy, Trigger, WALLETS_SERVICE, WalletService, WalletsReport,
 };
-use crate::aggregate::{Aggregate, Repository};
+use crate::aggregate::Repository;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payment::Orchestrator;
 use crate::store::Store;
-use crate::sync::Mutex;
-use crate::types::{Sequence, Timestamp};
-use crate::wallet::{HoldOutcome, Wallet};
+use crate::sync::{Mutex, RwLock};
+use crate::types::Sequence;
+use crate::wallet::Wallet;
 
-/// How far back snapshots are fetched ahead.
-const SNAPSHOTS_RECENT: Duration = Duration::from_hours(24);
+/// Why the gate is closed while a recovery is under way.
+const RECOVERING: &str = "the services are recovering";
 
-/// Events since the recovery point from which on a day's snapshots are fetched at once. Below it there are fewer aggregates to
-/// look up one by one than a day may have snapshots.
-const SNAPSHOTS_AHEAD_EVENTS_MIN: u64 = 10_000;
-
-/// Recovers the wallets and the payments of a store. One at a time; killed at any point, it is started again.
+/// Recovers the wallets and the payments of a store, and the services that are registered beside them. One recovery at a time;
+/// killed at any point, it is started again.
 pub struct RecoveryService {
-    store: Store,
-    wallets: WalletService,
-    sagas: Arc<dyn SagaService>,
-    gate: Gate,
+    pub(super) store: Store,
+    pub(super) wallets: Arc<WalletService>,
+    pub(super) sagas: Arc<dyn SagaService>,
+    /// The wallets and the sagas. They are restored together, since each rests on the other.
+    pub(super) core: [Member; 2],
+    registered: RwLock<Vec<Arc<Member>>>,
+    pub(super) gate: Gate,
     running: Mutex<()>,
+    pub(super) last_recovery_id: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for RecoveryService {
@@ -42,74 +45,20 @@ impl fmt::Debug for RecoveryService {
     }
 }
 
-/// What one recovery has gathered so far.
-struct Run {
-    recovery_id: String,
-    strategy: Strategy,
-    end: Sequence,
-    phases: Vec<PhaseReport>,
-    findings: Vec<Finding>,
-    /// The streams that a finding quarantines, each with the reason.
-    quarantined: BTreeMap<String, String>,
-    started: Instant,
-    phase_started: Instant,
+/// What a recovery is of.
+struct Failed {
+    /// All of it, by id, in the services' order.
+    service_ids: Vec<String>,
+    is_core: bool,
+    registered: Vec<Arc<Member>>,
 }
 
-impl Run {
-    fn new(recovery_id: String, strategy: Strategy, end: Sequence) -> Self {
-        let started = Instant::now();
-        Self {
-            recovery_id,
-            strategy,
-            end,
-            phases: Vec::new(),
-            findings: Vec::new(),
-            quarantined: BTreeMap::new(),
-            started,
-            phase_started: started,
-        }
-    }
-
-    /// Ends a phase; the next one begins.
-    fn done(&mut self, phase: Phase, count: impl TryInto<u64>) {
-        assert!(self.phases.last().is_none_or(|last| last.phase < phase), "the phases are in the flow's order");
-        let now = Instant::now();
-        let elapsed_ms = millis(now.duration_since(self.phase_started));
-        self.phases.push(PhaseReport { phase, count: count.try_into().unwrap_or(u64::MAX), elapsed_ms });
-        self.phase_started = now;
-        tracing::debug!(recovery_id = self.recovery_id, ?phase, elapsed_ms, "recovery");
-    }
-
-    /// Adds findings. Of an aggregate that is quarantined already nothing more is said: the rest follows from it.
-    fn find(&mut self, findings: Vec<Finding>) {
-        for finding in findings {
-            if self.is_quarantined(&finding.stream) {
-                continue;
-            }
-            tracing::warn!(stream = finding.stream, kind = ?finding.kind, detail = finding.detail, "recovery finding");
-            if finding.is_quarantined {
-                self.quarantined.insert(finding.stream.clone(), finding.detail.clone());
-            }
-            self.findings.push(finding);
-        }
-    }
-
-    fn is_quarantined(&self, stream: &str) -> bool {
-        self.quarantined.contains_key(stream)
-    }
-}
-
-/// The finding for a saga whose wallet is quarantined.
-fn held_back(run: &Run, saga_id: &str, user_id: &str) -> Option<Finding> {
-    let wallet = wallet_stream(user_id);
-    run.is_quarantined(&wallet).then(|| {
-        let detail = format!("its wallet, {wallet}, is quarantined");
-        Finding::quarantine(payment_stream(saga_id), FindingKind::WalletQuarantined, detail)
-    })
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// What a recovery came to.
+#[derive(Default)]
+struct Outcome {
+    wallets: WalletsReport,
+    sagas: Vec<SagaReport>,
+    points: Vec<RecoveryPoint>,
 }
 
 impl RecoveryService {
@@ -123,7 +72,48 @@ impl RecoveryService {
     #[must_use]
     pub fn with_sagas(wallets: Repository<Wallet>, sagas: Arc<dyn SagaService>) -> Self {
         let store = wallets.store().clone();
-        Self { store, wallets: WalletService::new(wallets), sagas, gate: Gate::closed(), running: Mutex::new(()) }
+        let wallets = Arc::new(WalletService::new(wallets));
+        let core: [Arc<dyn Service>; 2] = [Arc::clone(&wallets) as Arc<dyn Service>, Arc::clone(&sagas) as _];
+        let core = core.map(Member::new);
+        let gate = Gate::closed();
+        for member in &core {
+            gate.add(member.id(), member.aggregate_type(), true);
+        }
+        Self {
+            store,
+            wallets,
+            sagas,
+            core,
+            registered: RwLock::new(Vec::new()),
+            gate,
+            running: Mutex::new(()),
+            last_recovery_id: Mutex::new(None),
+        }
+    }
+
+    /// Adds a service of the caller's own, such as a projection. It is restored, validated and made ready by the recoveries from
+    /// now on, after the wallets and the sagas, and has a recovery point of its own. Where it fails, with an error or a panic, it
+    /// stays unready, and nobody else is stopped; it is then recovered alone.
+    ///
+    /// # Errors
+    /// `InvalidInput`: its id is empty. `AlreadyExists`: there is a service of this id, or one that owns the same type of
+    /// aggregates.
+    pub fn register(&self, service: Arc<dyn Service>) -> Result<()> {
+        let member = Member::new(service);
+        if member.id().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a service needs an id"));
+        }
+        let mut registered = self.registered.write();
+        for known in self.core.iter().chain(registered.iter().map(Arc::as_ref)) {
+            let is_same_type = member.aggregate_type().is_some() && known.aggregate_type() == member.aggregate_type();
+            if known.id() == member.id() || is_same_type {
+                let text = format!("service {:?} is in the way of service {:?}", known.id(), member.id());
+                return Err(Error::new(ErrorKind::AlreadyExists, text));
+            }
+        }
+        self.gate.add(member.id(), member.aggregate_type(), false);
+        registered.push(Arc::new(member));
+        Ok(())
     }
 
     /// The gate that a recovery opens.
@@ -144,65 +134,174 @@ impl RecoveryService {
         self.sagas.as_ref()
     }
 
-    /// Recovers what has failed, and opens the gate. Both services are restored, since each rests on the other; nobody may
-    /// write to them meanwhile, which the gate, closed from here on, is for. After a health check that finds all well nothing is
-    /// done.
+    pub(super) fn registered(&self) -> Vec<Arc<Member>> {
+        self.registered.read().clone()
+    }
+
+    /// What `look` makes of each service, in their order.
+    pub(super) fn each_member<T>(&self, mut look: impl FnMut(&Member) -> T) -> Vec<T> {
+        let registered = self.registered();
+        self.core.iter().chain(registered.iter().map(Arc::as_ref)).map(&mut look).collect()
+    }
+
+    /// Recovers what has failed, and opens the gate. The wallets and the sagas are restored together, since each rests on the
+    /// other; nobody may write to them meanwhile, which the gate, closed from here on, is for. After a health check that finds all
+    /// well nothing is done.
     ///
     /// # Errors
-    /// `InvalidInput`: the alert names no service. `NotReady`: another recovery is under way. `Corrupt`: a checkpoint is beyond
-    /// the log's end. `Io`, `StorageFull`, `Poisoned`, `Closed`, `ReadOnly`: the store's. The gate stays closed then.
+    /// `InvalidInput`: the alert names no service. `NotReady`: another recovery is under way, or the wallets or the sagas
+    /// panicked. `Corrupt`: a checkpoint is beyond the log's end. `Io`, `StorageFull`, `Poisoned`, `Closed`, `ReadOnly`: the
+    /// store's. The gate stays closed then.
     pub fn recover(&self, trigger: Trigger, strategy: Strategy) -> Result<ServiceReport> {
+        self.recover_with(trigger, strategy, RecoverOptions::default())
+    }
+
+    /// As [`recover`](Self::recover), with so many threads, and telling how far it is.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_with(
+        &self,
+        trigger: Trigger,
+        strategy: Strategy,
+        options: RecoverOptions<'_>,
+    ) -> Result<ServiceReport> {
+        self.recover_of(trigger, strategy, options, None)
+    }
+
+    /// Recovers one service, whether it is well or not, and none beside it; of the wallets and the sagas both.
+    ///
+    /// # Errors
+    /// `InvalidInput`: there is no such service. Otherwise as [`recover`](Self::recover).
+    pub fn recover_service(&self, service_id: &str, strategy: Strategy) -> Result<ServiceReport> {
+        let reason = "it is to be recovered".to_owned();
+        let only = BTreeSet::from([service_id.to_owned()]);
+        let trigger = Trigger::Alert { service_id: service_id.to_owned(), reason };
+        self.recover_of(trigger, strategy, RecoverOptions::default(), Some(&only))
+    }
+
+    /// As [`recover_with`](Self::recover_with), of none but these services, where they are given.
+    pub(super) fn recover_of(
+        &self,
+        trigger: Trigger,
+        strategy: Strategy,
+        options: RecoverOptions<'_>,
+        only: Option<&BTreeSet<String>>,
+    ) -> Result<ServiceReport> {
         let Some(_running) = self.running.try_lock() else {
             return Err(Error::new(ErrorKind::NotReady, "another recovery is under way"));
         };
-        let end = self.store.last_sequence();
-        // Named by the log's end: the same for a given log, and another one as soon as a recovery has put anything on record.
-        let mut run = Run::new(format!("recovery-{end}"), strategy, end);
-
-        let failed_services = self.identify(&trigger)?;
-        run.done(Phase::IdentifyFailedService, failed_services.len());
-        if failed_services.is_empty() {
-            return Ok(self.report(run, trigger, failed_services, Vec::new(), WalletsReport::default(), Vec::new()));
+        let mut run = Run::new(&self.store, strategy, options);
+        let failed = self.identify(&trigger, only)?;
+        run.done(Phase::IdentifyFailedService, failed.service_ids.len());
+        if failed.service_ids.is_empty() {
+            return Ok(self.report(run, trigger, failed, Outcome::default(), &[]));
         }
-        self.gate.close("the services are recovering");
+        let recovered = self.close(&failed);
+        let points = [WALLETS_SERVICE, PAYMENTS_SERVICE].map(RecoveryPoint::beginning);
+        let mut outcome = Outcome::default();
+        let core_points = if failed.is_core { Some(self.points(&run, points)?) } else { None };
+        let mut attempts = Vec::new();
+        for member in &failed.registered {
+            let [point] = self.points(&run, [RecoveryPoint::beginning(member.id())])?;
+            attempts.push(Attempt::new(Arc::clone(member), point));
+        }
+        outcome.points.extend(core_points.iter().flatten().cloned());
+        outcome.points.extend(attempts.iter().map(|attempt| attempt.point.clone()));
+        let set = outcome.points.iter().filter(|point| point.last_event_sequence > Sequence::ZERO).count();
+        run.done(Phase::RecoveryPoint, set);
+        // Here, since a checkpoint that tells of a loss comes first, and nothing was written yet.
+        record::started(&self.store, &run, &trigger, &failed.service_ids);
+        match &core_points {
+            Some(points) => self.recover_core(&mut run, points, &mut attempts, &mut outcome)?,
+            None => {
+                self.restore_registered(&mut run, &mut attempts)?;
+                Self::validate_registered(&mut run, &mut attempts);
+                self.store.sync()?;
+                let set = self.set_registered_points(&run, &attempts);
+                run.done(Phase::Complete, set);
+            }
+        }
+        record::completed(&self.store, &run, outcome.wallets.restored, &outcome.sagas);
+        self.make_ready(&mut run, &recovered, core_points.is_some(), &mut attempts)?;
+        *self.last_recovery_id.lock() = Some(run.recovery_id.clone());
+        Ok(self.report(run, trigger, failed, outcome, &attempts))
+    }
 
-        let [wallets_point, sagas_point] = self.recovery_points(&mut run)?;
-        let touched = self.events_since(&mut run, &wallets_point)?;
-        let incomplete = self.sagas.incomplete(sagas_point.last_event_sequence, &sagas_point.pending)?;
-        let incomplete: BTreeSet<String> = incomplete.into_iter().collect();
+    /// The phases of the wallets and the sagas, and those of the registered services between them.
+    fn recover_core(
+        &self,
+        run: &mut Run<'_>,
+        points: &[RecoveryPoint; 2],
+        attempts: &mut [Attempt],
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let [wallets_point, sagas_point] = points;
+        let touched = self.events_since(run, wallets_point)?;
+        let incomplete = self.incomplete(sagas_point)?;
         run.done(Phase::IncompleteSagas, incomplete.len());
-
-        let restored = self.restore(&mut run, &touched, &incomplete)?;
-        let mut sagas = self.resume(&mut run, &incomplete)?;
-        self.validate(&mut run, &touched.user_ids, &incomplete)?;
-        for saga in &mut sagas {
+        let restored = self.restore_core(run, &touched, &incomplete, points)?;
+        self.restore_registered(run, attempts)?;
+        outcome.sagas = self.resume_sagas(run, &incomplete)?;
+        self.validate_core(run, &touched.user_ids, &incomplete)?;
+        Self::validate_registered(run, attempts);
+        for saga in &mut outcome.sagas {
             if run.is_quarantined(&payment_stream(&saga.saga_id)) {
                 saga.decision = SagaDecision::HeldBack;
             }
         }
-
-        let last_snapshot_id = [&restored.last_snapshot_id, &wallets_point.last_snapshot_id];
-        let last_snapshot_id = last_snapshot_id.into_iter().find(|id| !id.is_empty()).cloned().unwrap_or_default();
-        let points = self.set_points(run.end, last_snapshot_id, &run.quarantined, incomplete)?;
-        run.done(Phase::Complete, points);
-
-        self.gate.set_quarantined(run.quarantined.clone());
-        self.wallets.ready();
-        run.done(Phase::WalletServiceReady, 1_u64);
-        self.sagas.ready();
-        self.gate.open();
-        run.done(Phase::OrchestratorReady, 1_u64);
-        let wallets = WalletsReport {
+        outcome.wallets = WalletsReport {
             restored: restored.aggregates,
             from_snapshot: restored.from_snapshot,
             events_replayed: restored.events_replayed,
         };
-        Ok(self.report(run, trigger, failed_services, vec![wallets_point, sagas_point], wallets, sagas))
+        let last_snapshot_id = [&restored.last_snapshot_id, &wallets_point.last_snapshot_id];
+        let last_snapshot_id = last_snapshot_id.into_iter().find(|id| !id.is_empty()).cloned().unwrap_or_default();
+        let mut set = 0;
+        if run.store_finding().is_none() {
+            set = self.set_core_points(run.end, last_snapshot_id, &run.quarantined, incomplete)?;
+            set = set.saturating_add(self.set_registered_points(run, attempts));
+        }
+        run.done(Phase::Complete, set);
+        Ok(())
+    }
+
+    /// Lets the services serve that were recovered, unless something is wrong with the store as a whole.
+    fn make_ready(
+        &self,
+        run: &mut Run<'_>,
+        recovered: &BTreeSet<String>,
+        is_core: bool,
+        attempts: &mut [Attempt],
+    ) -> Result<()> {
+        self.gate.set_quarantined(recovered, run.quarantined.clone());
+        if let Some(finding) = run.store_finding() {
+            let reason = format!("the store as a whole is not right: {}", finding.detail);
+            let each = |member: &Member| {
+                if recovered.contains(member.id()) {
+                    member.fail(&reason);
+                    self.gate.close(member.id(), &reason);
+                }
+            };
+            self.each_member(each);
+            return Ok(());
+        }
+        if is_core {
+            let [wallets, sagas] = &self.core;
+            wallets.ready()?;
+            run.done(Phase::WalletServiceReady, 1_u64);
+            sagas.ready()?;
+            self.gate.open(wallets.id());
+            self.gate.open(sagas.id());
+            run.done(Phase::OrchestratorReady, 1_u64);
+        }
+        self.ready_registered(run, attempts);
+        Ok(())
     }
 
     /// Moves the recovery points to the log's end, so that the next recovery has little to read: before a close, and now and
-    /// then. Wallets that have changed since the last ones are validated; others may write meanwhile. Returns the sequence
-    /// of the new points.
+    /// then. Wallets that have changed since the last ones are validated; others may write meanwhile. Registered services' points
+    /// move as far as they say that they are. Returns the sequence of the new points.
     ///
     /// # Errors
     /// `NotReady`: nothing was recovered yet, or a recovery is under way. Otherwise as [`recover`](Self::recover).
@@ -213,40 +312,60 @@ impl RecoveryService {
         self.gate.check()?;
         let wallets_point = RecoveryPoint::load(&self.store, WALLETS_SERVICE)?;
         let sagas_point = RecoveryPoint::load(&self.store, PAYMENTS_SERVICE)?;
-        let mut run = Run::new(String::new(), Strategy::Incremental, self.store.last_sequence());
+        let mut run = Run::new(&self.store, Strategy::Incremental, RecoverOptions::default());
         let touched = self.touched(&wallets_point, run.end)?;
-        let incomplete = self.sagas.incomplete(sagas_point.last_event_sequence, &sagas_point.pending)?;
-        run.find(self.wallets.validate(&touched.user_ids)?);
+        let incomplete = self.incomplete(&sagas_point)?;
+        run.find(self.of_wallets("validating", |wallets| wallets.validate(&touched.user_ids))?);
         for (stream, reason) in &run.quarantined {
             self.gate.quarantine(stream, reason);
         }
         // Those found bad by a recovery stay bad until a recovery says otherwise.
         let quarantined = self.gate.quarantined();
-        let incomplete = incomplete.into_iter().collect();
-        self.set_points(run.end, wallets_point.last_snapshot_id, &quarantined, incomplete)?;
+        self.set_core_points(run.end, wallets_point.last_snapshot_id, &quarantined, incomplete)?;
+        self.checkpoint_registered()?;
         Ok(run.end)
     }
 
-    fn identify(&self, trigger: &Trigger) -> Result<Vec<String>> {
-        let services: [&dyn Service; 2] = [&self.wallets, self.sagas.as_ref()];
-        let ids = |is_failed: &dyn Fn(&dyn Service) -> bool| {
-            services.iter().filter(|service| is_failed(**service)).map(|service| service.id().to_owned()).collect()
-        };
-        match trigger {
-            Trigger::Open => Ok(ids(&|_| true)),
-            Trigger::HealthCheck => Ok(ids(&|service| service.health() != Health::Healthy)),
-            Trigger::Alert { service_id, reason } => {
-                let Some(service) = services.iter().find(|service| service.id() == service_id) else {
-                    return Err(Error::new(ErrorKind::InvalidInput, format!("there is no service {service_id:?}")));
-                };
-                service.fail(reason);
-                Ok(ids(&|service| service.health() != Health::Healthy))
+    fn identify(&self, trigger: &Trigger, only: Option<&BTreeSet<String>>) -> Result<Failed> {
+        let known: BTreeSet<String> = self.each_member(|member| member.id().to_owned()).into_iter().collect();
+        if let Trigger::Alert { service_id, reason } = trigger {
+            if !known.contains(service_id) {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("there is no service {service_id:?}")));
             }
+            self.each_member(|member| {
+                if member.id() == service_id {
+                    member.fail(reason);
+                }
+            });
         }
+        let is_failed = |member: &Member| {
+            let is_asked_for = only.is_none_or(|only| only.contains(member.id()));
+            is_asked_for && (*trigger == Trigger::Open || !member.is_healthy())
+        };
+        let core = self.core.iter().filter(|member| is_failed(member)).map(|member| member.id().to_owned());
+        let mut service_ids: Vec<String> = core.collect();
+        let is_core = !service_ids.is_empty();
+        let registered: Vec<_> = self.registered().into_iter().filter(|member| is_failed(member)).collect();
+        service_ids.extend(registered.iter().map(|member| member.id().to_owned()));
+        Ok(Failed { service_ids, is_core, registered })
     }
 
-    fn recovery_points(&self, run: &mut Run) -> Result<[RecoveryPoint; 2]> {
-        let mut points = [WALLETS_SERVICE, PAYMENTS_SERVICE].map(RecoveryPoint::beginning);
+    /// Closes the gate for what is recovered, and says what that is.
+    fn close(&self, failed: &Failed) -> BTreeSet<String> {
+        let core = self.core.iter().filter(|_| failed.is_core).map(|member| member.id().to_owned());
+        let recovered: BTreeSet<String> =
+            core.chain(failed.registered.iter().map(|member| member.id().to_owned())).collect();
+        for service_id in &recovered {
+            self.gate.close(service_id, RECOVERING);
+        }
+        recovered
+    }
+
+    fn points<const COUNT: usize>(
+        &self,
+        run: &Run<'_>,
+        mut points: [RecoveryPoint; COUNT],
+    ) -> Result<[RecoveryPoint; COUNT]> {
         for point in &mut points {
             // Loaded for a full replay too: one that is beyond the log's end must be noticed.
             let loaded = RecoveryPoint::load(&self.store, &point.service_id)?;
@@ -254,214 +373,37 @@ impl RecoveryService {
                 *point = loaded;
             }
         }
-        let set = points.iter().filter(|point| point.last_event_sequence > Sequence::ZERO).count();
-        run.done(Phase::RecoveryPoint, set);
         Ok(points)
-    }
-
-    /// Fetches snapshots ahead where that pays, then finds the wallets that have changed.
-    fn events_since(&self, run: &mut Run, point: &RecoveryPoint) -> Result<Touched> {
-        let is_much = distance(point.last_event_sequence, run.end) >= SNAPSHOTS_AHEAD_EVENTS_MIN;
-        let mut snapshots = BTreeMap::new();
-        if run.strategy == Strategy::Incremental && is_much {
-            let now = self.store.now().as_micros();
-            let recent = i64::try_from(SNAPSHOTS_RECENT.as_micros()).unwrap_or(i64::MAX);
-            snapshots = self.wallets.snapshots_since(Timestamp::from_micros(now.saturating_sub(recent)))?;
-        }
-        run.done(Phase::LoadSnapshots, snapshots.len());
-        let touched = self.touched(point, run.end)?;
-        run.done(Phase::EventsSince, touched.events);
-        Ok(Touched { snapshots, ..touched })
-    }
-
-    fn touched(&self, point: &RecoveryPoint, end: Sequence) -> Result<Touched> {
-        let mut touched = Touched { user_ids: point.pending.clone(), ..Touched::default() };
-        if point.last_event_sequence >= end {
-            return Ok(touched);
-        }
-        for event in self.store.read_all(point.last_event_sequence.next()..=end) {
-            let event = event?;
-            touched.events += 1;
-            if let Some(user_id) = event.stream.aggregate_id(Wallet::AGGREGATE_TYPE)
-                && !touched.user_ids.contains(user_id)
-            {
-                touched.user_ids.insert(user_id.to_owned());
-            }
-        }
-        Ok(touched)
-    }
-
-    fn restore(&self, run: &mut Run, touched: &Touched, incomplete: &BTreeSet<String>) -> Result<super::Restored> {
-        let strategy = run.strategy;
-        let scope = Scope { aggregate_ids: &touched.user_ids, strategy, snapshots: &touched.snapshots };
-        let mut restored = self.wallets.restore(&scope)?;
-        run.find(std::mem::take(&mut restored.findings));
-        run.done(Phase::RestoreWallets, restored.aggregates);
-        let scope = Scope { aggregate_ids: incomplete, strategy, snapshots: &BTreeMap::new() };
-        let sagas = self.sagas.restore(&scope)?;
-        run.find(sagas.findings);
-        run.done(Phase::RestoreOrchestrator, sagas.aggregates);
-        Ok(restored)
-    }
-
-    fn resume(&self, run: &mut Run, incomplete: &BTreeSet<String>) -> Result<Vec<SagaReport>> {
-        let mut sagas = Vec::new();
-        for saga_id in incomplete {
-            let decision = match self.resume_one(run, saga_id) {
-                Ok(decision) => decision,
-                Err(error) if is_about_one_aggregate(&error) => {
-                    let stream = payment_stream(saga_id);
-                    run.find(vec![Finding::quarantine(stream, FindingKind::Unreadable, error.to_string())]);
-                    SagaDecision::HeldBack
-                }
-                Err(error) => return Err(error.context(format_args!("resume {}", payment_stream(saga_id)))),
-            };
-            sagas.push(SagaReport { saga_id: saga_id.clone(), decision });
-        }
-        run.done(Phase::ResumeSagas, sagas.len());
-        Ok(sagas)
-    }
-
-    fn resume_one(&self, run: &mut Run, saga_id: &str) -> Result<SagaDecision> {
-        let stream = payment_stream(saga_id);
-        if !run.is_quarantined(&stream) {
-            let user_id = self.sagas.view(saga_id)?.and_then(|view| view.user_id);
-            run.find(user_id.and_then(|user_id| held_back(run, saga_id, &user_id)).into_iter().collect());
-        }
-        if run.is_quarantined(&stream) {
-            return Ok(SagaDecision::HeldBack);
-        }
-        self.sagas.resume(saga_id, &run.recovery_id, self.store.now())
-    }
-
-    fn validate(&self, run: &mut Run, user_ids: &BTreeSet<String>, incomplete: &BTreeSet<String>) -> Result<()> {
-        run.find(self.wallets.validate(user_ids)?);
-        run.find(self.holds_of_ended_sagas(user_ids, incomplete)?);
-        run.done(Phase::ValidateWallets, user_ids.len());
-        run.find(self.sagas.validate(incomplete)?);
-        let findings = self.open_sagas_and_wallets(run, incomplete)?;
-        run.find(findings);
-        run.done(Phase::ValidateSagas, incomplete.len());
-        Ok(())
-    }
-
-    /// Open holds that are for a payment of ours that is over. A hold may name a payment of somebody else's, too.
-    fn holds_of_ended_sagas(&self, user_ids: &BTreeSet<String>, incomplete: &BTreeSet<String>) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
-        for (payment_id, user_id) in self.wallets.payments_held_for(user_ids)? {
-            if incomplete.contains(&payment_id) {
-                continue;
-            }
-            match self.sagas.view(&payment_id) {
-                Ok(Some(view)) if view.is_over => {
-                    let detail = format!("a hold is open for payment {payment_id:?}, which is over");
-                    findings.push(Finding::notice(wallet_stream(&user_id), FindingKind::HoldOutlivesPayment, detail));
-                }
-                Ok(_) => {}
-                Err(error) if is_about_one_aggregate(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(findings)
-    }
-
-    /// Open payments whose wallet turned out bad, and those whose hold was captured: capture and outcome are one commit.
-    fn open_sagas_and_wallets(&self, run: &Run, incomplete: &BTreeSet<String>) -> Result<Vec<Finding>> {
-        let mut findings = Vec::new();
-        for saga_id in incomplete {
-            match self.open_saga_and_wallet(run, saga_id) {
-                Ok(finding) => findings.extend(finding),
-                // What cannot be read is found where it is restored.
-                Err(error) if is_about_one_aggregate(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(findings)
-    }
-
-    fn open_saga_and_wallet(&self, run: &Run, saga_id: &str) -> Result<Option<Finding>> {
-        let Some(SagaView { user_id: Some(user_id), is_over: false }) = self.sagas.view(saga_id)? else {
-            return Ok(None);
-        };
-        if let Some(finding) = held_back(run, saga_id, &user_id) {
-            return Ok(Some(finding));
-        }
-        let Some(HoldOutcome::Captured { amount }) = self.wallets.hold_outcome(&user_id, saga_id)? else {
-            return Ok(None);
-        };
-        let detail = format!("its hold was captured with {amount}, and it is not over");
-        Ok(Some(Finding::quarantine(payment_stream(saga_id), FindingKind::CapturedBeforeOutcome, detail)))
-    }
-
-    /// Sets both recovery points, and returns how many were set. One that cannot be set costs the next recovery time and
-    /// nothing else.
-    fn set_points(
-        &self,
-        end: Sequence,
-        last_snapshot_id: String,
-        quarantined: &BTreeMap<String, String>,
-        incomplete: BTreeSet<String>,
-    ) -> Result<u64> {
-        // A payment may have been taken off the list because it ended after `end`. That end must be durable before the list is,
-        // or a power cut would bring back an open payment that nobody looks for.
-        self.store.sync()?;
-        let prefix = wallet_stream("");
-        let bad_wallets =
-            quarantined.keys().filter_map(|stream| stream.strip_prefix(&prefix)).map(str::to_owned).collect();
-        let wallets = RecoveryPoint {
-            service_id: WALLETS_SERVICE.to_owned(),
-            last_event_sequence: end,
-            last_snapshot_id,
-            pending: bad_wallets,
-        };
-        let sagas = RecoveryPoint {
-            service_id: PAYMENTS_SERVICE.to_owned(),
-            last_event_sequence: end,
-            last_snapshot_id: String::new(),
-            pending: incomplete,
-        };
-        let mut set = 0;
-        for point in [wallets, sagas] {
-            match point.save(&self.store) {
-                Ok(()) => set += 1,
-                Err(error) => {
-                    tracing::warn!(service_id = point.service_id, %error, "a recovery point is not set");
-                }
-            }
-        }
-        Ok(set)
     }
 
     fn report(
         &self,
-        run: Run,
+        run: Run<'_>,
         trigger: Trigger,
-        failed_services: Vec<String>,
-        recovery_points: Vec<RecoveryPoint>,
-        wallets: WalletsReport,
-        sagas: Vec<SagaReport>,
+        failed: Failed,
+        outcome: Outcome,
+        attempts: &[Attempt],
     ) -> ServiceReport {
         ServiceReport {
+            elapsed_ms: run.elapsed_ms(),
             recovery_id: run.recovery_id,
             trigger,
             strategy: run.strategy,
-            failed_services,
-            recovery_points,
+            failed_services: failed.service_ids,
+            recovery_points: outcome.points,
             phases: run.phases,
-            wallets,
-            sagas,
+            wallets: outcome.wallets,
+            services: attempts.iter().map(Attempt::report).collect(),
+            sagas: outcome.sagas,
             findings: run.findings,
             last_event_sequence: run.end,
-            elapsed_ms: millis(run.started.elapsed()),
             is_ready: self.gate.is_open(),
         }
     }
 }
 
-/// What has changed since a recovery point.
-#[derive(Debug, Default)]
-struct Touched {
-    events: u64,
-    user_ids: BTreeSet<String>,
-    snapshots: BTreeMap<String, crate::snapshot::Snapshot>,
+/// The wallets among quarantined streams.
+pub(super) fn bad_wallets<'a>(quarantined: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let prefix = wallet_stream("");
+    quarantined.filter_map(|stream| stream.strip_prefix(&prefix)).map(str::to_owned).collect()
 }

@@ -22,6 +22,18 @@ pub enum Trigger {
     },
 }
 
+impl Trigger {
+    /// Its word, as in JSON and on record.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::HealthCheck => "health_check",
+            Self::Alert { .. } => "alert",
+        }
+    }
+}
+
 /// What states are made from. Both give the same states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +42,17 @@ pub enum Strategy {
     Full,
     /// What has changed since the checkpoint, from snapshots and the events since.
     Incremental,
+}
+
+impl Strategy {
+    /// Its word, as in JSON and on record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
 }
 
 /// A step of a recovery, in order.
@@ -51,18 +74,49 @@ pub enum Phase {
     RestoreWallets,
     /// From events alone. Counts sagas.
     RestoreOrchestrator,
+    /// Services that were registered beside the two built in, if there are such. Counts what they restored.
+    RestoreServices,
     /// Resume or compensate. Counts sagas.
     ResumeSagas,
     /// Counts wallets.
     ValidateWallets,
     /// Counts sagas.
     ValidateSagas,
+    /// Services that were registered, if there are such. Counts those that were validated.
+    ValidateServices,
     /// The new recovery points are set. Counts them.
     Complete,
     /// Counts one.
     WalletServiceReady,
     /// Counts one; commands are let through from here on.
     OrchestratorReady,
+    /// Services that were registered, if there are such. Counts those that are ready.
+    ServicesReady,
+}
+
+impl Phase {
+    /// Its word, as in JSON and on record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IdentifyFailedService => "identify_failed_service",
+            Self::RecoveryPoint => "recovery_point",
+            Self::LoadSnapshots => "load_snapshots",
+            Self::EventsSince => "events_since",
+            Self::IncompleteSagas => "incomplete_sagas",
+            Self::RestoreWallets => "restore_wallets",
+            Self::RestoreOrchestrator => "restore_orchestrator",
+            Self::RestoreServices => "restore_services",
+            Self::ResumeSagas => "resume_sagas",
+            Self::ValidateWallets => "validate_wallets",
+            Self::ValidateSagas => "validate_sagas",
+            Self::ValidateServices => "validate_services",
+            Self::Complete => "complete",
+            Self::WalletServiceReady => "wallet_service_ready",
+            Self::OrchestratorReady => "orchestrator_ready",
+            Self::ServicesReady => "services_ready",
+        }
+    }
 }
 
 /// A step, and what it took.
@@ -96,12 +150,35 @@ pub enum FindingKind {
     ReplaysDiffer,
     /// The payments that are not over, as the checkpoint and the events since tell, are not those that all events tell.
     OpenPaymentsDiffer,
+    /// A service could not be restored, or panicked. The stream is `service/` and its id.
+    ServiceFailed,
+    /// What transfers took from wallets is not what they gave to wallets. Of the store as a whole.
+    TransfersDiffer,
 }
 
-/// Something that is wrong with one aggregate.
+impl FindingKind {
+    /// Its word, as in JSON and on record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::InvariantBroken => "invariant_broken",
+            Self::Behind => "behind",
+            Self::WalletQuarantined => "wallet_quarantined",
+            Self::HoldOutlivesPayment => "hold_outlives_payment",
+            Self::CapturedBeforeOutcome => "captured_before_outcome",
+            Self::ReplaysDiffer => "replays_differ",
+            Self::OpenPaymentsDiffer => "open_payments_differ",
+            Self::ServiceFailed => "service_failed",
+            Self::TransfersDiffer => "transfers_differ",
+        }
+    }
+}
+
+/// Something that is wrong, with one aggregate or with the store as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The aggregate's stream.
+    /// The aggregate's stream; empty: it is about the store as a whole.
     pub stream: String,
     /// What is wrong.
     pub kind: FindingKind,
@@ -112,6 +189,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether it is about the store as a whole: such a finding keeps the services from getting ready.
+    #[must_use]
+    pub fn is_about_the_store(&self) -> bool {
+        self.stream.is_empty()
+    }
+
     /// A finding that quarantines its aggregate.
     pub(super) fn quarantine(stream: String, kind: FindingKind, detail: impl Into<String>) -> Self {
         Self { stream, kind, detail: detail.into(), is_quarantined: true }
@@ -139,6 +222,20 @@ pub enum SagaDecision {
     HeldBack,
 }
 
+impl SagaDecision {
+    /// Its word, as in JSON and on record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resumed => "resumed",
+            Self::Compensating => "compensating",
+            Self::AlreadyFinal => "already_final",
+            Self::Parked => "parked",
+            Self::HeldBack => "held_back",
+        }
+    }
+}
+
 /// An incomplete saga.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SagaReport {
@@ -159,6 +256,19 @@ pub struct WalletsReport {
     pub events_replayed: u64,
 }
 
+/// How a service that was registered was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoredService {
+    /// The service.
+    pub service_id: String,
+    /// What it restored: aggregates, or what it says instead.
+    pub restored: u64,
+    /// Events that were applied.
+    pub events_replayed: u64,
+    /// Why it does not serve, where it does not.
+    pub failure: Option<String>,
+}
+
 /// What a recovery found and did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServiceReport {
@@ -176,6 +286,9 @@ pub struct ServiceReport {
     pub phases: Vec<PhaseReport>,
     /// How wallets were restored.
     pub wallets: WalletsReport,
+    /// How services that were registered beside the two built in were restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<RestoredService>,
     /// The incomplete sagas, by id.
     pub sagas: Vec<SagaReport>,
     /// What is wrong.

@@ -1,11 +1,11 @@
 //! The wallet service: the wallets' repository, to be restored and validated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use super::{Finding, FindingKind, Health, Restored, Scope, Service, Strategy};
-use crate::aggregate::{Aggregate, Loaded, LoadedFrom, Repository};
+use crate::aggregate::{Aggregate, Loaded, LoadedFrom, Repository, RestoreOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use crate::sync::Mutex;
@@ -19,6 +19,29 @@ pub const WALLETS_SERVICE: &str = "wallets";
 pub struct WalletService {
     wallets: Repository<Wallet>,
     health: Mutex<Health>,
+    /// What was seen of each wallet when it was restored, until the service is ready: there may be more wallets than states are
+    /// kept in memory, and none is to be read twice.
+    looks: Mutex<HashMap<String, Look>>,
+}
+
+/// What validation needs to know of a wallet.
+#[derive(Clone, Debug)]
+struct Look {
+    version: Version,
+    /// The rule that it breaks.
+    broken: Option<String>,
+    /// The payments that its open holds are for.
+    payments: Vec<String>,
+}
+
+impl Look {
+    fn at(loaded: &Loaded<Wallet>) -> Self {
+        Self {
+            version: loaded.version,
+            broken: loaded.state.check_invariants().err(),
+            payments: loaded.state.holds().values().filter_map(|hold| hold.payment_id.clone()).collect(),
+        }
+    }
 }
 
 impl fmt::Debug for WalletService {
@@ -41,7 +64,7 @@ impl WalletService {
     /// The service over these wallets; it starts unready.
     #[must_use]
     pub fn new(wallets: Repository<Wallet>) -> Self {
-        Self { wallets, health: Mutex::new(Health::Starting) }
+        Self { wallets, health: Mutex::new(Health::Starting), looks: Mutex::default() }
     }
 
     /// The wallets.
@@ -84,43 +107,47 @@ impl WalletService {
     pub(super) fn payments_held_for(&self, user_ids: &BTreeSet<String>) -> Result<BTreeSet<(String, String)>> {
         let mut held = BTreeSet::new();
         for user_id in user_ids {
-            let loaded = match self.wallets.cached(user_id) {
-                Ok(loaded) => loaded,
+            let look = match self.look(user_id) {
+                Ok((look, _)) => look,
                 Err(error) if is_about_one_aggregate(&error) => continue,
                 Err(error) => return Err(error),
             };
-            let payments = loaded.state.holds().values().filter_map(|hold| hold.payment_id.clone());
-            held.extend(payments.map(|payment_id| (payment_id, user_id.clone())));
+            held.extend(look.payments.into_iter().map(|payment_id| (payment_id, user_id.clone())));
         }
         Ok(held)
     }
 
-    fn restore_one(&self, user_id: &str, scope: &Scope<'_>) -> Result<Loaded<Wallet>> {
-        match (scope.strategy, scope.snapshots.get(user_id)) {
-            (Strategy::Full, _) => self.wallets.load_full(user_id),
-            (Strategy::Incremental, Some(snapshot)) => self.wallets.load_from(user_id, snapshot),
-            (Strategy::Incremental, None) => self.wallets.load(user_id),
-        }
-    }
-
-    fn validate_one(&self, user_id: &str) -> Result<Option<(FindingKind, String)>> {
+    /// A wallet as it is now, and the version of its stream.
+    fn look(&self, user_id: &str) -> Result<(Look, Version)> {
         let head = self.wallets.store().stream_head(&Repository::<Wallet>::stream(user_id)?)?;
         let head = head.map_or(Version::ZERO, |head| head.version);
+        if let Some(look) = self.looks.lock().get(user_id).filter(|look| look.version == head) {
+            return Ok((look.clone(), head));
+        }
         let mut loaded = self.wallets.cached(user_id)?;
         if loaded.version < head {
             loaded = self.wallets.fresh(user_id)?;
         }
-        if loaded.version < head {
-            let detail = format!("the state is of version {}, the stream at {head}", loaded.version);
+        Ok((Look::at(&loaded), head))
+    }
+
+    fn validate_one(&self, user_id: &str) -> Result<Option<(FindingKind, String)>> {
+        let (look, head) = self.look(user_id)?;
+        if look.version < head {
+            let detail = format!("the state is of version {}, the stream at {head}", look.version);
             return Ok(Some((FindingKind::Behind, detail)));
         }
-        Ok(loaded.state.check_invariants().err().map(|detail| (FindingKind::InvariantBroken, detail)))
+        Ok(look.broken.map(|detail| (FindingKind::InvariantBroken, detail)))
     }
 }
 
 impl Service for WalletService {
     fn id(&self) -> &str {
         WALLETS_SERVICE
+    }
+
+    fn aggregate_type(&self) -> Option<&str> {
+        Some(Wallet::AGGREGATE_TYPE)
     }
 
     fn health(&self) -> Health {
@@ -137,12 +164,23 @@ impl Service for WalletService {
         for user_id in scope.aggregate_ids {
             // What was in memory is what may be wrong.
             self.wallets.forget(user_id);
-            let loaded = match self.restore_one(user_id, scope) {
+        }
+        self.looks.lock().clear();
+        let options = RestoreOptions {
+            use_snapshots: scope.strategy == Strategy::Incremental,
+            snapshots: Some(scope.snapshots),
+            threads: scope.threads,
+            progress: Some(scope.progress),
+            ..RestoreOptions::new(self.wallets.store())
+        };
+        let user_ids = scope.aggregate_ids.iter().cloned().map(Ok);
+        self.wallets.restore_each(user_ids, &options, &mut |user_id, loaded| {
+            let loaded = match loaded {
                 Ok(loaded) => loaded,
                 Err(error) if is_about_one_aggregate(&error) => {
                     let (stream, kind) = (wallet_stream(user_id), FindingKind::Unreadable);
                     restored.findings.push(Finding::quarantine(stream, kind, error.to_string()));
-                    continue;
+                    return Ok(());
                 }
                 Err(error) => return Err(error.context(format_args!("restore {}", wallet_stream(user_id)))),
             };
@@ -155,8 +193,10 @@ impl Service for WalletService {
                     restored.last_snapshot_id.clone_from(snapshot_id);
                 }
             }
+            self.looks.lock().insert(user_id.to_owned(), Look::at(&loaded));
             self.wallets.keep(user_id, Arc::new(loaded));
-        }
+            Ok(())
+        })?;
         Ok(restored)
     }
 
@@ -176,6 +216,7 @@ impl Service for WalletService {
     }
 
     fn ready(&self) {
+        self.looks.lock().clear();
         *self.health.lock() = Health::Healthy;
     }
 }

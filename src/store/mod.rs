@@ -404,6 +404,16 @@ impl Store {
         Ok(())
     }
 
+    /// Whether it was opened with a thread of its own.
+    pub(crate) fn has_background(&self) -> bool {
+        self.shared().options.background
+    }
+
+    /// The time since some moment, by the store's clock: for telling how long a thing takes in what is written down.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.shared().options.clock.elapsed()
+    }
+
     /// What there is, in numbers. Counts the streams, which takes time where there are many.
     ///
     /// # Errors

@@ -1,0 +1,438 @@
+//! Restoring many aggregates at once: each by a read of its own, or all in one pass over the log, whichever costs less.
+//!
+//! Memory is bounded by [`RestoreOptions::states_max`]: so many states are held at a time; where there are more aggregates,
+//! the next ones follow in another round, which chooses anew. The states are the same either way, and with any number of
+//! threads, and they are shown in the order that the ids came in.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use super::{Aggregate, Loaded, Repository};
+use crate::error::{ErrorKind, Result};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::{Event, Sequence, Version};
+
+/// States that are held at a time unless it is chosen otherwise. A wallet with a thousand resolved holds is 50 KB, one with few a
+/// KB or two.
+const STATES_MAX: usize = 16_384;
+
+/// Threads beyond which a disk of a till gives nothing more.
+const THREADS_MAX: usize = 4;
+
+/// Events that a pass gives to a thread at a time.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// What an aggregate's own read costs before its first event: its head and its places in the index. Nanoseconds, measured, as
+/// all three are, by `benches/recovery.rs` (its last table) over 10,000 wallets of 100 events each.
+const AGGREGATE_NANOS: u64 = 6_000;
+
+/// What an event costs in a read of its stream, beside decoding and applying it, which both ways have to do.
+const EVENT_NANOS: u64 = 900;
+
+/// What an event costs that a pass walks over, its own or another's.
+const WALKED_NANOS: u64 = 550;
+
+/// How many aggregates are restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreWay {
+    /// A read of its stream for each.
+    EachByItself,
+    /// One walk over the log, in the order of the events.
+    OnePass,
+}
+
+/// What decides between the two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoreCost {
+    /// Aggregates that have events to be applied.
+    pub aggregates: u64,
+    /// These events: by the heads of their streams, less what snapshots hold.
+    pub events: u64,
+    /// Events that a pass would walk over: from the first of these to the log's end.
+    pub log_events: u64,
+    /// Threads that reads can be spread over. A pass is one thread's.
+    pub threads: u64,
+}
+
+impl RestoreCost {
+    /// The cheaper way. Pure.
+    #[must_use]
+    pub const fn way(&self) -> RestoreWay {
+        let each = self.aggregates.saturating_mul(AGGREGATE_NANOS);
+        let each = each.saturating_add(self.events.saturating_mul(EVENT_NANOS));
+        let threads = if self.threads == 0 { 1 } else { self.threads };
+        // A machine of n cores reads no n times as fast: half of each further one counts.
+        let each = each.saturating_mul(2) / (threads + 1);
+        let pass = self.log_events.saturating_mul(WALKED_NANOS);
+        if pass < each { RestoreWay::OnePass } else { RestoreWay::EachByItself }
+    }
+}
+
+/// How many aggregates are restored.
+#[derive(Clone, Copy)]
+pub struct RestoreOptions<'a> {
+    /// Whether to start from snapshots. Otherwise all events are read.
+    pub use_snapshots: bool,
+    /// Snapshots at hand, of the aggregates that the keys name; others are looked up.
+    pub snapshots: Option<&'a std::collections::BTreeMap<String, Snapshot>>,
+    /// The last event that counts.
+    pub sequence_max: Sequence,
+    /// The last version of each aggregate that counts.
+    pub version_max: Version,
+    /// Threads to use, the caller's among them.
+    pub threads: NonZeroUsize,
+    /// States that are held at a time; at least one.
+    pub states_max: usize,
+    /// The way, where it is not to be chosen.
+    pub way: Option<RestoreWay>,
+    /// Is told how many aggregates are done. Within a pass, which does all at once, as far as the pass has come.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+impl fmt::Debug for RestoreOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestoreOptions")
+            .field("use_snapshots", &self.use_snapshots)
+            .field("sequence_max", &self.sequence_max)
+            .field("version_max", &self.version_max)
+            .field("threads", &self.threads)
+            .field("states_max", &self.states_max)
+            .field("way", &self.way)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RestoreOptions<'_> {
+    /// All of it, from snapshots, with the threads that [`restore_threads`] says.
+    #[must_use]
+    pub fn new(store: &Store) -> Self {
+        Self {
+            use_snapshots: true,
+            snapshots: None,
+            sequence_max: Sequence::MAX,
+            version_max: Version::MAX,
+            threads: restore_threads(store),
+            states_max: STATES_MAX,
+            way: None,
+            progress: None,
+        }
+    }
+}
+
+/// Threads to restore with: as many as there are cores, at most four. One for a store that was opened without a thread of its
+/// own, since whoever does so wants to see everything happen in one order.
+#[must_use]
+pub fn restore_threads(store: &Store) -> NonZeroUsize {
+    const { assert!(THREADS_MAX > 0) };
+    if !store.has_background() {
+        return NonZeroUsize::MIN;
+    }
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(NonZeroUsize::new(THREADS_MAX).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// How aggregates were restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreStats {
+    /// Aggregates, those that could not be restored among them.
+    pub aggregates: u64,
+    /// Rounds that read each by itself.
+    pub rounds_each: u64,
+    /// Rounds that were one pass over the log.
+    pub rounds_in_one_pass: u64,
+}
+
+/// An aggregate on its way.
+struct Slot<A> {
+    aggregate_id: String,
+    state: Result<Loaded<A>>,
+    /// The version to get to, as far as the index tells.
+    head: Version,
+}
+
+impl<A: Aggregate> Slot<A> {
+    fn events(&self, version_max: Version) -> u64 {
+        self.state.as_ref().map_or(0, |loaded| self.head.min(version_max).get().saturating_sub(loaded.version.get()))
+    }
+
+    /// Takes in an event of a pass; those that the start holds already are passed over.
+    fn take(&mut self, event: &Event, version_max: Version) {
+        let Ok(loaded) = &mut self.state else { return };
+        if event.version <= loaded.version || event.version > version_max {
+            return;
+        }
+        if let Err(error) = loaded.replay(event) {
+            self.state = Err(error);
+        }
+    }
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// Restores the aggregates with these ids and shows each to `visit`, in the order of the ids: its state, or why it has none
+    /// (`InvalidInput`, `UnknownPayload`, `Corrupt`, `Io`, as of [`load`](Self::load)). States are not kept in memory.
+    ///
+    /// # Errors
+    /// What `ids` and `visit` say. `Io`, `Closed`: the store's.
+    pub fn restore_each(
+        &self,
+        ids: impl IntoIterator<Item = Result<String>>,
+        options: &RestoreOptions<'_>,
+        visit: &mut dyn FnMut(&str, Result<Loaded<A>>) -> Result<()>,
+    ) -> Result<RestoreStats> {
+        let mut ids = ids.into_iter();
+        let mut stats = RestoreStats::default();
+        loop {
+            let round = ids.by_ref().take(options.states_max.max(1)).collect::<Result<Vec<String>>>()?;
+            if round.is_empty() {
+                return Ok(stats);
+            }
+            let done_before = stats.aggregates;
+            let progress = |done: u64| {
+                if let Some(progress) = options.progress {
+                    progress(done_before.saturating_add(done));
+                }
+            };
+            let (slots, way) = self.restore_round(round, options, &progress)?;
+            stats.aggregates = stats.aggregates.saturating_add(count(slots.len()));
+            match way {
+                RestoreWay::EachByItself => stats.rounds_each += 1,
+                RestoreWay::OnePass => stats.rounds_in_one_pass += 1,
+            }
+            for slot in slots {
+                visit(&slot.aggregate_id, slot.state)?;
+            }
+        }
+    }
+
+    fn restore_round(
+        &self,
+        ids: Vec<String>,
+        options: &RestoreOptions<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Vec<Slot<A>>, RestoreWay)> {
+        let end = options.sequence_max.min(self.store().last_sequence());
+        let slots = spread(options.threads, ids, |id| self.start(id, options));
+        let mut slots = slots.into_iter().collect::<Result<Vec<_>>>()?;
+        let behind = slots.iter().filter(|slot| slot.events(options.version_max) > 0);
+        let first = behind.clone().filter_map(|slot| slot.state.as_ref().ok()).map(|loaded| loaded.last_event_sequence);
+        let first = first.min().map_or(end, |before| before.min(end));
+        let cost = RestoreCost {
+            aggregates: count(behind.clone().count()),
+            events: behind.map(|slot| slot.events(options.version_max)).fold(0, u64::saturating_add),
+            log_events: end.get().saturating_sub(first.get()),
+            threads: count(options.threads.get()),
+        };
+        let way = options.way.unwrap_or_else(|| cost.way());
+        if way == RestoreWay::OnePass {
+            let walked = self.walk(&mut slots, first.next(), end, options, progress);
+            match walked {
+                Ok(()) => return Ok((slots, way)),
+                // Damage in the log is the affair of those whose events it hit; a read of its own tells whose.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(%error, "a pass over the log met damage; each aggregate is read by itself");
+                    let ids = slots.into_iter().map(|slot| slot.aggregate_id).collect();
+                    let started = spread(options.threads, ids, |id| self.start(id, options));
+                    slots = started.into_iter().collect::<Result<Vec<_>>>()?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let done = AtomicU64::new(0);
+        let slots = spread(options.threads, slots, |slot| {
+            let Slot { aggregate_id, state, head } = slot;
+            let state = state.and_then(|loaded| self.replay_onto(loaded, &aggregate_id, end, options.version_max));
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            Slot { aggregate_id, state, head }
+        });
+        Ok((slots, RestoreWay::EachByItself))
+    }
+
+    /// Where an aggregate's restoring starts.
+    fn start(&self, aggregate_id: String, options: &RestoreOptions<'_>) -> Result<Slot<A>> {
+        let stream = match Self::stream(&aggregate_id) {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Slot { aggregate_id, state: Err(error), head: Version::ZERO }),
+        };
+        let head = self.store().stream_head(&stream)?.map_or(Version::ZERO, |head| head.version);
+        let loaded = if options.use_snapshots {
+            let at_hand = options.snapshots.and_then(|snapshots| snapshots.get(&aggregate_id));
+            self.start_from(at_hand, &aggregate_id, options.sequence_max, options.version_max)
+        } else {
+            Loaded::beginning(&aggregate_id)
+        };
+        Ok(Slot { aggregate_id, state: Ok(loaded), head })
+    }
+
+    /// One pass over the log, from `first` to `end`.
+    fn walk(
+        &self,
+        slots: &mut [Slot<A>],
+        first: Sequence,
+        end: Sequence,
+        options: &RestoreOptions<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let total = count(slots.len());
+        let length = end.get().saturating_sub(first.get()).saturating_add(1);
+        let walk = Walk { store: self.store(), first, end, version_max: options.version_max };
+        let told = |event: &Event| {
+            let walked = event.sequence.get().saturating_sub(first.get());
+            let done = u128::from(total) * u128::from(walked) / u128::from(length.max(1));
+            progress(u64::try_from(done).unwrap_or(total));
+        };
+        match options.threads.get() {
+            1 => walk.alone(slots, &told)?,
+            threads => walk.with_appliers(slots, threads - 1, &told)?,
+        }
+        progress(total);
+        Ok(())
+    }
+}
+
+/// A pass over the log.
+struct Walk<'a> {
+    store: &'a Store,
+    first: Sequence,
+    end: Sequence,
+    version_max: Version,
+}
+
+impl Walk<'_> {
+    /// Shows each event of an aggregate that is restored, with the aggregate's place.
+    fn each<A: Aggregate>(
+        &self,
+        places: &HashMap<String, usize>,
+        told: &dyn Fn(&Event),
+        take: &mut dyn FnMut(usize, Event),
+    ) -> Result<()> {
+        if self.first > self.end {
+            return Ok(());
+        }
+        let mut until_told = EVENTS_AT_ONCE;
+        for event in self.store.read_all(self.first..=self.end) {
+            let event = event?;
+            until_told -= 1;
+            if until_told == 0 {
+                until_told = EVENTS_AT_ONCE;
+                told(&event);
+            }
+            let place = event.stream.aggregate_id(A::AGGREGATE_TYPE).and_then(|id| places.get(id).copied());
+            if let Some(place) = place {
+                take(place, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn alone<A: Aggregate>(&self, slots: &mut [Slot<A>], told: &dyn Fn(&Event)) -> Result<()> {
+        let places = places(slots);
+        self.each::<A>(&places, told, &mut |place, event| {
+            if let Some(slot) = slots.get_mut(place) {
+                slot.take(&event, self.version_max);
+            }
+        })
+    }
+
+    /// This thread reads; the others decode and apply, each for its own part of the aggregates, so that the events of one stay
+    /// in order.
+    fn with_appliers<A: Aggregate>(&self, slots: &mut [Slot<A>], appliers: usize, told: &dyn Fn(&Event)) -> Result<()> {
+        let places = places(slots);
+        let part = slots.len().div_ceil(appliers).max(1);
+        std::thread::scope(|scope| {
+            let mut threads: Vec<Applier<'_>> =
+                slots.chunks_mut(part).map(|slots| Applier::start(scope, slots, self.version_max)).collect();
+            let walked = self.each::<A>(&places, told, &mut |place, event| {
+                if let Some(applier) = threads.get_mut(place / part) {
+                    applier.give(place % part, event);
+                }
+            });
+            threads.into_iter().for_each(Applier::finish);
+            walked
+        })
+    }
+}
+
+type Batch = Vec<(usize, Event)>;
+
+/// A thread that applies events.
+struct Applier<'scope> {
+    batch: Batch,
+    sender: SyncSender<Batch>,
+    thread: ScopedJoinHandle<'scope, ()>,
+}
+
+impl<'scope> Applier<'scope> {
+    fn start<'env, A: Aggregate>(
+        scope: &'scope Scope<'scope, 'env>,
+        slots: &'scope mut [Slot<A>],
+        version_max: Version,
+    ) -> Self {
+        // Two batches wait at most: what is read ahead is bounded.
+        let (sender, receiver) = sync_channel::<Batch>(2);
+        let thread = scope.spawn(move || {
+            for batch in receiver {
+                for (place, event) in batch {
+                    if let Some(slot) = slots.get_mut(place) {
+                        slot.take(&event, version_max);
+                    }
+                }
+            }
+        });
+        Self { batch: Vec::with_capacity(EVENTS_AT_ONCE), sender, thread }
+    }
+
+    fn give(&mut self, place: usize, event: Event) {
+        self.batch.push((place, event));
+        if self.batch.len() == EVENTS_AT_ONCE {
+            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(EVENTS_AT_ONCE));
+            // It only fails where the thread has panicked, which its end will tell.
+            let _ = self.sender.send(batch);
+        }
+    }
+
+    fn finish(self) {
+        let _ = self.sender.send(self.batch);
+        drop(self.sender);
+        if let Err(panic) = self.thread.join() {
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn places<A>(slots: &[Slot<A>]) -> HashMap<String, usize> {
+    slots.iter().enumerate().map(|(place, slot)| (slot.aggregate_id.clone(), place)).collect()
+}
+
+/// Does `work` on each item, spread over the threads; the results are in the order of the items.
+fn spread<T: Send, R: Send>(threads: NonZeroUsize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let part = items.len().div_ceil(threads.get()).max(1);
+    if part >= items.len() {
+        return items.into_iter().map(work).collect();
+    }
+    let mut items = items.into_iter();
+    let parts: Vec<Vec<T>> = std::iter::from_fn(|| {
+        let next: Vec<T> = items.by_ref().take(part).collect();
+        (!next.is_empty()).then_some(next)
+    })
+    .collect();
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> =
+            parts.into_iter().map(|part| scope.spawn(move || part.into_iter().map(work).collect::<Vec<R>>())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;
