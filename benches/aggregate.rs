@@ -9,7 +9,7 @@ use std::time::Duration;
 use bitacora::aggregate::{ExecuteOptions, Repository};
 use bitacora::money::{Currency, Money};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{Durability, Options};
 use common::BenchStore;
 use criterion::Criterion;
@@ -32,7 +32,7 @@ fn main() {
             wallets.execute(user, &ExecuteOptions::default(), command).unwrap();
         }
     };
-    execute(&WalletCommand::Open { currency, overdraft_limit: 0 });
+    execute(&WalletCommand::Open { currency, overdraft_limit: 0, limits: WalletLimits::default() });
     for _ in 1..EVENTS {
         execute(&WalletCommand::Deposit { amount: Money { minor: 5, currency } });
     }

@@ -38,7 +38,7 @@
 //! use bitacora::money::{Currency, Money};
 //! use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, OrchestratorOptions, OutcomeKind, PaymentRequest};
 //! use bitacora::snapshot::SnapshotPolicy;
-//! use bitacora::wallet::{Wallet, WalletCommand};
+//! use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 //! use bitacora::{Options, Store};
 //!
 //! # fn main() -> bitacora::Result<()> {
@@ -51,7 +51,7 @@
 //! let payments = Orchestrator::new(wallets.clone(), gateway, OrchestratorOptions::default())?;
 //!
 //! let euro = Currency::from_code("EUR").expect("a currency of ISO 4217");
-//! let open = WalletCommand::Open { currency: euro, overdraft_limit: 0 };
+//! let open = WalletCommand::Open { currency: euro, overdraft_limit: 0, limits: WalletLimits::default() };
 //! wallets.execute("ana", &ExecuteOptions::default(), &open)?;
 //! // The command id makes the deposit safe to repeat.
 //! let once = ExecuteOptions { command_id: Some("deposit-1"), ..ExecuteOptions::default() };

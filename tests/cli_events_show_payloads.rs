@@ -7,7 +7,7 @@ mod command;
 
 use bitacora::aggregate::{ExecuteOptions, Repository};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
 use command::Place;
 use serde_json::json;
@@ -66,7 +66,7 @@ fn a_wallets_events_are_flat_objects_with_integer_amounts() {
     let store = Store::open(place.store(), Options::new()).unwrap();
     let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::Never);
     let euro = "EUR".parse().unwrap();
-    let open = WalletCommand::Open { currency: euro, overdraft_limit: 0 };
+    let open = WalletCommand::Open { currency: euro, overdraft_limit: 0, limits: WalletLimits::default() };
     let deposit = WalletCommand::Deposit { amount: bitacora::money::Money::new(1_999, euro) };
     for command in [open, deposit] {
         wallets.execute("7", &ExecuteOptions::default(), &command).unwrap();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use bitacora::aggregate::{ExecuteOptions, Repository};
 use bitacora::money::{Currency, Money};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
 use command::{Place, bitacora, content};
 use serde_json::Value;
@@ -26,7 +26,7 @@ fn store() -> Place {
     let execute = |command: WalletCommand| {
         wallets.execute("ana", &ExecuteOptions::default(), &command).unwrap();
     };
-    execute(WalletCommand::Open { currency: euro, overdraft_limit: 0 });
+    execute(WalletCommand::Open { currency: euro, overdraft_limit: 0, limits: WalletLimits::default() });
     for number in 0..7 {
         execute(WalletCommand::Deposit { amount: Money::new(1 << number, euro) });
         if number % 2 == 1 {

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 
 use bitacora::aggregate::{Aggregate, EventContext};
 use bitacora::money::{Currency, Money};
-use bitacora::wallet::{Wallet, WalletCommand, WalletEvent};
+use bitacora::wallet::{Wallet, WalletCommand, WalletEvent, WalletLimits};
 use bitacora::{CutReport, Metadata, PhaseReport, RecoveryReport, Sequence, Timestamp, Version, codec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ fn a_wallets_events_and_its_state() {
         time_to_live: None,
     };
     let commands = [
-        WalletCommand::Open { currency, overdraft_limit: 50 },
+        WalletCommand::Open { currency, overdraft_limit: 50, limits: WalletLimits::default() },
         WalletCommand::Deposit { amount },
         hold("h-1"),
         hold("h-2"),
@@ -100,8 +100,20 @@ fn a_wallets_events_and_its_state() {
                 WalletEvent::FundsDeposited(fact) => check(fact),
                 WalletEvent::FundsWithdrawn(fact) => check(fact),
                 WalletEvent::FundsHeld(fact) => check(fact),
+                WalletEvent::HoldIncreased(fact) => check(fact),
+                WalletEvent::HoldExtended(fact) => check(fact),
                 WalletEvent::HoldCaptured(fact) => check(fact),
                 WalletEvent::HoldReleased(fact) => check(fact),
+                WalletEvent::HoldExpired(fact) => check(fact),
+                WalletEvent::TransferDebited(fact) => check(fact),
+                WalletEvent::TransferCredited(fact) => check(fact),
+                WalletEvent::RefundCredited(fact) => check(fact),
+                WalletEvent::BalanceAdjusted(fact) => check(fact),
+                WalletEvent::OverdraftLimitSet(fact) => check(fact),
+                WalletEvent::LimitsSet(fact) => check(fact),
+                WalletEvent::WalletFrozen(fact) => check(fact),
+                WalletEvent::WalletUnfrozen(fact) => check(fact),
+                WalletEvent::WalletClosed(fact) => check(fact),
                 other => panic!("not checked: {other:?}"),
             }
             number += 1;

@@ -13,7 +13,11 @@ use bitacora::payment::{
     CompensationInitiated, CompensationReason, GatewayCommand, OutcomeQueried, PaymentCompleted, PaymentEvent,
     PaymentStarted, QueriedOutcome, Step, StepCommandPublished, StepSucceeded,
 };
-use bitacora::wallet::{FundsDeposited, FundsHeld, HoldCaptured, HoldReleased, WalletEvent, WalletOpened};
+use bitacora::wallet::{
+    BalanceAdjusted, FundsDeposited, FundsHeld, HoldCaptured, HoldExpired, HoldExtended, HoldIncreased, HoldReleased,
+    LimitsSet, OverdraftLimitSet, RefundCredited, TransferCredited, TransferDebited, WalletClosed, WalletEvent,
+    WalletFrozen, WalletLimits, WalletOpened, WalletUnfrozen,
+};
 use bitacora::{
     Align, CodecId, Commit, Environment, EventType, ExpectedVersion, Metadata, NewEvent, Options, Store, StreamId,
     Timestamp, internals,
@@ -101,7 +105,7 @@ fn index() {
     write("snapshot", "newer", &[&b"BTSN\x02\x00"[..], &snapshot[6..]].concat());
 }
 
-/// Events as the targets take them: the type's number, the payload's length, the payload.
+/// Events as the targets take them: the number of the type and schema version, the payload's length, the payload.
 fn events<E: DomainEvent>(target: &str, name: &str, types: &[&str], events: &[E]) {
     let bytes = events.iter().flat_map(|event| {
         let kind = types.iter().position(|name| *name == event.event_type()).unwrap();
@@ -117,9 +121,9 @@ fn money(minor: i64) -> Money {
 }
 
 fn wallets() {
-    const TYPES: &[&str] =
-        &["WalletOpened", "FundsDeposited", "FundsWithdrawn", "FundsHeld", "HoldCaptured", "HoldReleased"];
-    let opened = WalletEvent::from(WalletOpened { currency: money(0).currency, overdraft_limit: 100 });
+    const TYPES: &[&str] = WalletEvent::TYPES;
+    let limits = WalletLimits { per_day: Some(900), ..WalletLimits::default() };
+    let opened = WalletEvent::from(WalletOpened { currency: money(0).currency, overdraft_limit: 100, limits });
     let deposited = |minor| WalletEvent::from(FundsDeposited { amount: money(minor) });
     let held = |hold_id: &str| {
         WalletEvent::from(FundsHeld {
@@ -130,9 +134,33 @@ fn wallets() {
             expires_at: Some(Timestamp::from_micros(9)),
         })
     };
-    let captured = WalletEvent::from(HoldCaptured { hold_id: "h".into(), amount: money(20), released: 10 });
+    let captured = |minor, released, is_final| {
+        WalletEvent::from(HoldCaptured { hold_id: "h".into(), amount: money(minor), released, is_final })
+    };
     let released = WalletEvent::from(HoldReleased { hold_id: "g".into(), amount: money(30) });
-    events("wallet_event", "life", TYPES, &[opened.clone(), deposited(500), held("h"), held("g"), captured, released]);
+    let life =
+        [opened.clone(), deposited(500), held("h"), held("g"), captured(5, 0, false), captured(20, 5, true), released];
+    events("wallet_event", "life", TYPES, &life);
+    let (id, amount) = (String::from, money(7));
+    let account = [
+        opened.clone(),
+        deposited(500),
+        held("h"),
+        HoldIncreased { hold_id: id("h"), amount }.into(),
+        HoldExtended { hold_id: id("h"), time_to_live_micros: 9, expires_at: Timestamp::from_micros(9) }.into(),
+        captured(30, 0, false),
+        HoldExpired { hold_id: id("h"), amount, expires_at: Timestamp::from_micros(9) }.into(),
+        RefundCredited { hold_id: id("h"), amount }.into(),
+        TransferDebited { transfer_id: id("t"), to_user_id: id("b"), amount }.into(),
+        TransferCredited { transfer_id: id("t"), from_user_id: id("b"), amount }.into(),
+        BalanceAdjusted { amount: money(-477), reason: id("r"), operator: id("o") }.into(),
+        OverdraftLimitSet { overdraft_limit: 5 }.into(),
+        LimitsSet { limits: WalletLimits::default() }.into(),
+        WalletFrozen { debits_only: true }.into(),
+        WalletUnfrozen {}.into(),
+        WalletClosed {}.into(),
+    ];
+    events("wallet_event", "account", TYPES, &account);
     events("wallet_event", "extremes", TYPES, &[opened, deposited(i64::MAX), deposited(i64::MAX)]);
     events("wallet_event", "unopened", TYPES, &[held("h"), deposited(-5)]);
 }

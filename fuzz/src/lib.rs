@@ -11,7 +11,7 @@ use bitacora::disk::Disk;
 use bitacora::disk::sim::SimulatedDisk;
 use bitacora::index::MemoryIndexProvider;
 use bitacora::payment::{PaymentEvent, PaymentSaga};
-use bitacora::wallet::Wallet;
+use bitacora::wallet::{Wallet, WalletEvent};
 use bitacora::{
     CodecId, Environment, Event, EventId, EventType, Metadata, Options, Sequence, Store, StreamId, Timestamp, Version,
     internals,
@@ -105,11 +105,9 @@ fn environment(disk: &SimulatedDisk, index: &MemoryIndexProvider) -> Environment
 }
 
 pub fn wallet_event(bytes: &[u8]) {
-    const TYPES: &[&str] =
-        &["WalletOpened", "FundsDeposited", "FundsWithdrawn", "FundsHeld", "HoldCaptured", "HoldReleased"];
     let mut wallet = Wallet::new("1");
-    for_each_event(bytes, TYPES, |event| {
-        if let Some(fact) = decode::<<Wallet as Aggregate>::Event>(&event) {
+    for_each_event(bytes, WalletEvent::TYPES, |event| {
+        if let Some(fact) = decode::<WalletEvent>(&event) {
             wallet.apply(&fact, &EventContext::from(&event));
         }
     });
@@ -131,13 +129,13 @@ pub fn payment_event(bytes: &[u8]) {
 /// An event, if it is one; it is written as it was read.
 fn decode<E: DomainEvent + PartialEq + std::fmt::Debug>(event: &Event) -> Option<E> {
     let fact = E::decode(event).ok()?;
-    let schema_version = fact.schema_version();
-    let again = Event { payload: fact.encode().unwrap(), schema_version, ..event.clone() };
+    let again = Event { payload: fact.encode().unwrap(), schema_version: fact.schema_version(), ..event.clone() };
     assert_eq!(E::decode(&again).unwrap(), fact, "an event is written as it was read");
     Some(fact)
 }
 
-/// Events one after another, each as a byte that chooses its type and schema version, a byte with its payload's length, and its payload.
+/// Events one after another, each as a byte that chooses its type and its schema version, a byte with its payload's length, and
+/// its payload.
 fn for_each_event(mut bytes: &[u8], types: &[&str], mut take: impl FnMut(Event)) {
     let mut number = 0;
     while let [kind, length, rest @ ..] = bytes {
@@ -150,7 +148,7 @@ fn for_each_event(mut bytes: &[u8], types: &[&str], mut take: impl FnMut(Event))
             version: Version::new(number),
             id: EventId::from_bytes([1; 16]),
             event_type: EventType::new(types[usize::from(*kind) % types.len()]).unwrap(),
-            schema_version: if usize::from(*kind) / types.len() % 2 == 0 { 1 } else { 2 },
+            schema_version: 1 + u16::from(*kind) / u16::try_from(types.len()).unwrap(),
             codec: CodecId::BINCODE,
             timestamp: Timestamp::EPOCH,
             tags: Vec::new(),

@@ -10,11 +10,11 @@ use super::{Aggregate, DomainEvent, EventContext, Loaded, Repository, new_events
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Commit, Durability};
-use crate::types::{ExpectedVersion, Metadata, Receipt, StreamId, Version};
+use crate::types::{ExpectedVersion, Metadata, Receipt, StreamId, Timestamp, Version};
 
 /// How often a command is decided anew because another writer was faster. Threads of one process take turns, so more than
 /// this means a writer that does not.
-const RETRIES_MAX: u32 = 16;
+pub(crate) const RETRIES_MAX: u32 = 16;
 
 /// How a command is carried out.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,22 @@ pub struct ExecuteOptions<'a> {
     /// Lets it use the room that is kept for a full disk, see [`Commit::may_use_reserve`]: for what ends something, such as a
     /// release.
     pub may_use_reserve: bool,
+}
+
+impl ExecuteOptions<'_> {
+    /// `commit` with what these options ask for, under `key`.
+    pub(crate) fn complete(&self, mut commit: Commit, key: Option<&CommandKey>) -> Commit {
+        if let Some(key) = key {
+            commit = commit.idempotency_key_for(key.key.clone(), key.content_hash);
+        }
+        if let Some(durability) = self.durability {
+            commit = commit.durability(durability);
+        }
+        if self.may_use_reserve {
+            commit = commit.may_use_reserve();
+        }
+        commit
+    }
 }
 
 /// Why a command was not carried out.
@@ -153,9 +169,17 @@ pub fn command_hash<C: Serialize>(stream: &StreamId, command: &C) -> Result<[u8;
 }
 
 /// A command id as the store keeps it, with the content it stands for.
-struct CommandKey {
+pub(crate) struct CommandKey {
     key: String,
     content_hash: [u8; 32],
+}
+
+impl CommandKey {
+    /// # Errors
+    /// `InvalidInput`: the command is too large.
+    pub(crate) fn new<C: Serialize>(stream: &StreamId, command_id: &str, command: &C) -> Result<Self> {
+        Ok(Self { key: format!("{stream}/{command_id}"), content_hash: command_hash(stream, command)? })
+    }
 }
 
 impl<A: Aggregate> Repository<A> {
@@ -165,6 +189,15 @@ impl<A: Aggregate> Repository<A> {
     /// # Errors
     /// The aggregate's refusals, and of the store as [`load`](Self::load).
     pub fn decide(&self, aggregate_id: &str, command: &A::Command) -> Result<Decision<A>, ExecuteError<A::Refusal>> {
+        self.decide_with(aggregate_id, |state, now| state.decide(command, now))
+    }
+
+    /// As [`decide`](Self::decide), by a rule that is no command: one side of what concerns several aggregates.
+    pub(crate) fn decide_with(
+        &self,
+        aggregate_id: &str,
+        rule: impl Fn(&A, Timestamp) -> Result<Vec<A::Event>, A::Refusal>,
+    ) -> Result<Decision<A>, ExecuteError<A::Refusal>> {
         let stream = Self::stream(aggregate_id)?;
         let decision = |before: Arc<Loaded<A>>, events| Decision {
             aggregate_id: aggregate_id.to_owned(),
@@ -174,7 +207,7 @@ impl<A: Aggregate> Repository<A> {
             events_before: 0,
         };
         let cached = self.cached(aggregate_id)?;
-        let decided = cached.state.decide(command, self.store().now());
+        let decided = rule(&cached.state, self.store().now());
         if let Ok(events) = decided.as_ref()
             && !events.is_empty()
         {
@@ -186,7 +219,7 @@ impl<A: Aggregate> Repository<A> {
         } else {
             self.forget(aggregate_id);
             let fresh = self.fresh(aggregate_id)?;
-            let decided = fresh.state.decide(command, self.store().now());
+            let decided = rule(&fresh.state, self.store().now());
             (fresh, decided)
         };
         decided.map(|events| decision(before, events)).map_err(ExecuteError::Refused)
@@ -231,13 +264,7 @@ impl<A: Aggregate> Repository<A> {
         command: &A::Command,
     ) -> Result<Executed<A>, ExecuteError<A::Refusal>> {
         let stream = Self::stream(aggregate_id)?;
-        let key = match options.command_id {
-            Some(command_id) => Some(CommandKey {
-                key: format!("{stream}/{command_id}"),
-                content_hash: command_hash(&stream, command)?,
-            }),
-            None => None,
-        };
+        let key = options.command_id.map(|command_id| CommandKey::new(&stream, command_id, command)).transpose()?;
         let _turn = self.turn(aggregate_id);
         // A command id is not looked up here: the commit does so, before it looks at the version.
         let mut retries = 0;
@@ -271,17 +298,8 @@ impl<A: Aggregate> Repository<A> {
         options: &ExecuteOptions<'_>,
         key: Option<&CommandKey>,
     ) -> Result<Executed<A>> {
-        let mut commit = decision.add_to(Commit::new(), &options.metadata)?;
-        if let Some(key) = key {
-            commit = commit.idempotency_key_for(key.key.clone(), key.content_hash);
-        }
-        if let Some(durability) = options.durability {
-            commit = commit.durability(durability);
-        }
-        if options.may_use_reserve {
-            commit = commit.may_use_reserve();
-        }
-        let receipt = self.store().commit(commit)?;
+        let commit = decision.add_to(Commit::new(), &options.metadata)?;
+        let receipt = self.store().commit(options.complete(commit, key))?;
         if receipt.is_repeat {
             return self.read_back(decision.aggregate_id(), receipt);
         }
@@ -292,6 +310,17 @@ impl<A: Aggregate> Repository<A> {
 
     /// What the command led to when it was carried out before.
     fn first_outcome(&self, aggregate_id: &str, key: Option<&CommandKey>) -> Result<Option<Executed<A>>> {
+        match self.first_receipt(key)? {
+            Some(receipt) => self.read_back(aggregate_id, receipt).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The receipt of the commit that carried out a command; `None` where it was not, or has no id.
+    ///
+    /// # Errors
+    /// `IdempotencyConflict`: the command id stands for another command. `Io`, `Corrupt`, `Closed`: the store's.
+    pub(crate) fn first_receipt(&self, key: Option<&CommandKey>) -> Result<Option<Receipt>> {
         let Some(key) = key else { return Ok(None) };
         let Some(used) = self.store().key_use(&key.key)? else { return Ok(None) };
         if used.content_hash != key.content_hash {
@@ -300,7 +329,7 @@ impl<A: Aggregate> Repository<A> {
                 format!("the command id {:?} was used with another command", key.key),
             ));
         }
-        self.read_back(aggregate_id, Receipt { is_repeat: true, ..used.receipt }).map(Some)
+        Ok(Some(Receipt { is_repeat: true, ..used.receipt }))
     }
 
     fn read_back(&self, aggregate_id: &str, receipt: Receipt) -> Result<Executed<A>> {

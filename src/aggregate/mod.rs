@@ -23,6 +23,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use execute::{CommandKey, RETRIES_MAX};
 pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash};
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};

@@ -95,12 +95,28 @@ impl<A: Aggregate> Repository<A> {
     /// Waits until no other thread has the turn at this aggregate, and takes it. A courtesy and no lock: it keeps threads of
     /// this process from deciding on the same version for nothing, and whoever does not ask for it is still held to the
     /// version by the append. [`execute`](Self::execute) takes it by itself; a thread that holds a turn must not call it, nor
-    /// take another turn, on the same repository.
+    /// take another turn, on the same repository. [`turns`](Self::turns) takes several at once.
     pub fn turn(&self, aggregate_id: &str) -> Turn<'_> {
+        self.turn_at(self.turn_index(aggregate_id))
+    }
+
+    /// The turns at several aggregates, see [`turn`](Self::turn). They are taken in an order that is the same for all threads,
+    /// so that two never wait for each other; aggregates that share a turn take it once.
+    pub fn turns(&self, aggregate_ids: &[&str]) -> Vec<Turn<'_>> {
+        let mut indices: Vec<usize> = aggregate_ids.iter().map(|aggregate_id| self.turn_index(aggregate_id)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        indices.into_iter().map(|index| self.turn_at(index)).collect()
+    }
+
+    fn turn_index(&self, aggregate_id: &str) -> usize {
         let mut hasher = self.0.hasher.build_hasher();
         hasher.write(aggregate_id.as_bytes());
         let turns = u64::try_from(TURNS).unwrap_or(1);
-        let index = usize::try_from(hasher.finish() % turns).unwrap_or(0);
+        usize::try_from(hasher.finish() % turns).unwrap_or(0)
+    }
+
+    fn turn_at(&self, index: usize) -> Turn<'_> {
         #[expect(clippy::indexing_slicing, reason = "the index is below TURNS, the length of the vector")]
         Turn(self.0.turns[index].lock())
     }

@@ -161,7 +161,7 @@ impl Orchestrator {
         let (command, event, outcome_wanted) = match resolution {
             Resolution::Completed => {
                 let event = record::hold_captured(&draft.saga);
-                (WalletCommand::Capture { hold_id, amount }, event, Resolution::Completed)
+                (WalletCommand::Capture { hold_id, amount, is_final: true }, event, Resolution::Completed)
             }
             Resolution::Compensated => {
                 (WalletCommand::Release { hold_id }, record::hold_released(), Resolution::Compensated)

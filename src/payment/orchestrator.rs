@@ -324,7 +324,7 @@ impl Orchestrator {
                 amount,
                 time_to_live: saga.deadline().map(|deadline| deadline.since(now)),
             },
-            Action::TakeHold => WalletCommand::Capture { hold_id, amount },
+            Action::TakeHold => WalletCommand::Capture { hold_id, amount, is_final: true },
             _ => WalletCommand::Release { hold_id },
         };
         let refusal = match self.inner.wallets.decide(&user_id, &command) {

@@ -95,19 +95,11 @@ impl Fold {
         }
         // An event that this program cannot read moves what nobody here can tell; the plan is of what can be told.
         let Ok(fact) = WalletEvent::decode(event) else { return };
-        let amount = match fact {
-            WalletEvent::FundsDeposited(fact) => fact.amount.minor,
-            WalletEvent::FundsWithdrawn(fact) => -fact.amount.minor,
-            WalletEvent::HoldCaptured(fact) => -fact.amount.minor,
-            WalletEvent::WalletOpened(fact) => {
-                self.currency = Some(fact.currency);
-                0
-            }
-            // A hold locks money and a release unlocks it; neither moves any.
-            _ => 0,
-        };
+        if let WalletEvent::WalletOpened(fact) = &fact {
+            self.currency = Some(fact.currency);
+        }
         let sum = if is_whole { &mut self.whole } else { &mut self.behind };
-        *sum = sum.saturating_add(amount);
+        *sum = sum.saturating_add(i64::try_from(fact.balance_change()).unwrap_or(i64::MAX));
     }
 }
 
@@ -123,7 +115,7 @@ mod tests {
     use crate::index::MemoryIndexProvider;
     use crate::money::Money;
     use crate::snapshot::SnapshotPolicy;
-    use crate::wallet::WalletCommand;
+    use crate::wallet::{WalletCommand, WalletLimits};
     use crate::{Options, Store};
 
     fn euro() -> Currency {
@@ -141,7 +133,10 @@ mod tests {
             wallets.execute(user, &ExecuteOptions::default(), &command).unwrap();
         };
         for user in ["ana", "bo"] {
-            execute(user, WalletCommand::Open { currency: euro(), overdraft_limit: 0 });
+            execute(
+                user,
+                WalletCommand::Open { currency: euro(), overdraft_limit: 0, limits: WalletLimits::default() },
+            );
         }
         for number in 1..=120 {
             let user = if number % 2 == 0 { "ana" } else { "bo" };

@@ -16,7 +16,7 @@ use crate::payment::{
 use crate::snapshot::SnapshotPolicy;
 use crate::store::{Options, Store};
 use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, StreamId, Version};
-use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent};
+use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent, WalletLimits};
 
 fn usd() -> Currency {
     Currency::from_code("USD").unwrap()
@@ -61,7 +61,10 @@ impl Till {
     }
 
     fn open_wallet(&self, user_id: &str, minor: i64) {
-        self.execute(user_id, &WalletCommand::Open { currency: usd(), overdraft_limit: 0 });
+        self.execute(
+            user_id,
+            &WalletCommand::Open { currency: usd(), overdraft_limit: 0, limits: WalletLimits::default() },
+        );
         self.deposit(user_id, minor);
     }
 
@@ -336,7 +339,7 @@ fn wallets_and_payments_that_contradict_each_other_are_found() {
     till.execute("ana", &hold("own", "of somebody else"));
     till.execute("ana", &hold("open", "open"));
     let amount = Money::new(5, usd());
-    till.execute("ana", &WalletCommand::Capture { hold_id: "open".into(), amount });
+    till.execute("ana", &WalletCommand::Capture { hold_id: "open".into(), amount, is_final: true });
     let till = till.restarted();
     let report = till.recover(Strategy::Incremental);
     let found: Vec<_> =
@@ -364,7 +367,7 @@ fn the_check_finds_a_snapshot_that_is_wrong_and_a_list_of_open_payments_that_is_
 
     let mut snapshot = till.store.snapshots("wallet", "ana", Sequence::MAX).unwrap().remove(0);
     let other = Repository::<Wallet>::new(Store::in_memory(Options::new()).unwrap(), SnapshotPolicy::Never);
-    let open = WalletCommand::Open { currency: usd(), overdraft_limit: 0 };
+    let open = WalletCommand::Open { currency: usd(), overdraft_limit: 0, limits: WalletLimits::default() };
     other.execute("ana", &ExecuteOptions::default(), &open).unwrap();
     snapshot.state = other.snapshot("ana").unwrap().unwrap().state;
     till.deposit("ana", 1);

@@ -1,27 +1,35 @@
-//! Holds: open ones in full, resolved ones as little as "resolved at most once, for ever" needs.
+//! Holds and transfers: open holds in full, resolved ones and transfers as little as "at most once, for ever" needs.
 //!
 //! A wallet must know every hold that it ever had. Of a resolved one it keeps 16 bytes that stand for the id, 8 that stand
-//! for the content, and the outcome: about 30 bytes in a snapshot, whatever the id's length.
+//! for the content, the outcome and what was refunded: about 30 bytes in a snapshot, whatever the id's length. Of a transfer
+//! that it paid it keeps 24.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::limits::Day;
 use crate::types::Timestamp;
 
 /// An open hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// What it keeps, minor units; positive.
+    /// What it was placed with and increased by, minor units; positive.
     pub amount: i64,
-    /// What was captured of it, minor units. A capture is final, so it is zero while the hold is open.
+    /// What was captured of it, minor units.
     pub captured: i64,
+    /// What was refunded of that, minor units.
+    pub refunded: i64,
     /// The payment it is for.
     pub payment_id: Option<String>,
     /// From when on it cannot be captured, unless it names a payment.
     pub expires_at: Option<Timestamp>,
     pub(super) content: HoldContent,
+    /// The last day that it was placed or increased on.
+    pub(super) day: Day,
+    /// What it added to that day's spending, minor units.
+    pub(super) day_amount: i64,
 }
 
 impl Hold {
@@ -41,13 +49,26 @@ impl Hold {
 /// How a hold ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HoldOutcome {
-    /// This many minor units were taken out, and the rest was unlocked.
+    /// This many minor units were taken out in all, and the rest was unlocked.
     Captured {
-        /// Minor units.
+        /// Minor units; positive.
         amount: i64,
     },
-    /// All of it was unlocked.
+    /// Nothing was taken out. It was unlocked because that was asked for.
     Released,
+    /// Nothing was taken out. It was unlocked because its time was over.
+    Expired,
+}
+
+impl HoldOutcome {
+    /// What was taken out, minor units.
+    #[must_use]
+    pub const fn captured(self) -> i64 {
+        match self {
+            Self::Captured { amount } => amount,
+            Self::Released | Self::Expired => 0,
+        }
+    }
 }
 
 impl fmt::Display for HoldOutcome {
@@ -55,6 +76,7 @@ impl fmt::Display for HoldOutcome {
         f.write_str(match self {
             Self::Captured { .. } => "captured",
             Self::Released => "released",
+            Self::Expired => "expired",
         })
     }
 }
@@ -76,13 +98,13 @@ impl HoldContent {
     }
 }
 
-/// Stands for the id of a resolved hold.
+/// Stands for the id of a resolved hold, or of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct HoldDigest([u8; 16]);
+pub(super) struct IdDigest([u8; 16]);
 
-impl HoldDigest {
-    pub(super) fn of(hold_id: &str) -> Self {
-        Self(front(&Sha256::digest(hold_id).into()))
+impl IdDigest {
+    pub(super) fn of(id: &str) -> Self {
+        Self(front(&Sha256::digest(id).into()))
     }
 }
 
@@ -91,6 +113,21 @@ impl HoldDigest {
 pub(super) struct ResolvedHold {
     pub(super) outcome: HoldOutcome,
     pub(super) content: HoldContent,
+    pub(super) refunded: i64,
+}
+
+/// Stands for a transfer that was paid, to tell a repetition from another transfer under the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TransferContent([u8; 8]);
+
+impl TransferContent {
+    pub(super) fn of(amount: i64, to_user_id: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(amount.to_le_bytes());
+        // Last, since it is the only part whose length varies.
+        hasher.update(to_user_id);
+        Self(front(&hasher.finalize().into()))
+    }
 }
 
 fn front<const BYTES: usize>(hash: &[u8; 32]) -> [u8; BYTES] {

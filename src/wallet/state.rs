@@ -1,13 +1,15 @@
-//! A wallet's state, and the rules that it never breaks.
+//! A wallet's state.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::hold::{Hold, HoldDigest, HoldOutcome, ResolvedHold};
+use super::WalletLimits;
+use super::hold::{Hold, HoldOutcome, IdDigest, ResolvedHold, TransferContent};
+use super::limits::{Day, Spent};
 use crate::money::Currency;
-use crate::types::Version;
+use crate::types::{Timestamp, Version};
 
 /// What a wallet can be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,13 +55,22 @@ pub struct Wallet {
     pub(super) balance: i64,
     pub(super) locked_balance: i64,
     pub(super) overdraft_limit: i64,
+    pub(super) limits: WalletLimits,
+    pub(super) spent: Spent,
     pub(super) holds: BTreeMap<String, Hold>,
-    pub(super) resolved: BTreeMap<HoldDigest, ResolvedHold>,
+    pub(super) resolved: BTreeMap<IdDigest, ResolvedHold>,
+    /// The transfers that it paid.
+    pub(super) transfers: BTreeMap<IdDigest, TransferContent>,
     /// 128 bits, so that a life of money in and out does not end a wallet whose balance is small.
     #[serde(with = "two_halves")]
     pub(super) total_in: i128,
     #[serde(with = "two_halves")]
     pub(super) total_out: i128,
+    /// What of that came from and went to other wallets.
+    #[serde(with = "two_halves")]
+    pub(super) transferred_in: i128,
+    #[serde(with = "two_halves")]
+    pub(super) transferred_out: i128,
     pub(super) version: Version,
     pub(super) events: u64,
     /// The first event that no decision of a wallet could have led to, and why. `apply` cannot fail, so this is how a log
@@ -76,10 +87,15 @@ impl Wallet {
             balance: 0,
             locked_balance: 0,
             overdraft_limit: 0,
+            limits: WalletLimits::default(),
+            spent: Spent::NOTHING,
             holds: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            transfers: BTreeMap::new(),
             total_in: 0,
             total_out: 0,
+            transferred_in: 0,
+            transferred_out: 0,
             version: Version::ZERO,
             events: 0,
             fault: None,
@@ -140,6 +156,19 @@ impl Wallet {
         self.available().saturating_add(self.overdraft_limit)
     }
 
+    /// What it is limited to.
+    #[must_use]
+    pub fn limits(&self) -> WalletLimits {
+        self.limits
+    }
+
+    /// What was withdrawn, transferred to others and newly held on the UTC day of `now`, less what was released of holds placed
+    /// on that day.
+    #[must_use]
+    pub fn spent_on_day_of(&self, now: Timestamp) -> i128 {
+        self.spent.on(Day::of(now))
+    }
+
     /// The open holds, by id.
     #[must_use]
     pub fn holds(&self) -> &BTreeMap<String, Hold> {
@@ -149,7 +178,21 @@ impl Wallet {
     /// How a hold ended; `None` while it is open, and where there never was one.
     #[must_use]
     pub fn hold_outcome(&self, hold_id: &str) -> Option<HoldOutcome> {
-        self.resolved.get(&HoldDigest::of(hold_id)).map(|hold| hold.outcome)
+        self.resolved.get(&IdDigest::of(hold_id)).map(|hold| hold.outcome)
+    }
+
+    /// What was captured of a hold, and what was refunded of that, minor units; `None` where there never was such a hold.
+    #[must_use]
+    pub fn captured_and_refunded(&self, hold_id: &str) -> Option<(i64, i64)> {
+        if let Some(hold) = self.holds.get(hold_id) {
+            return Some((hold.captured, hold.refunded));
+        }
+        self.resolved.get(&IdDigest::of(hold_id)).map(|hold| (hold.outcome.captured(), hold.refunded))
+    }
+
+    /// The holds that [`Expire`](super::WalletCommand::Expire) ends now: their time is over, and they name no payment.
+    pub fn holds_expired(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        self.holds.iter().filter(move |(_, hold)| hold.is_expired(now)).map(|(hold_id, _)| hold_id.as_str())
     }
 
     /// Holds that ended.
@@ -170,72 +213,36 @@ impl Wallet {
         self.total_out
     }
 
+    /// All that ever came from other wallets.
+    #[must_use]
+    pub fn transferred_in(&self) -> i128 {
+        self.transferred_in
+    }
+
+    /// All that ever went to other wallets.
+    #[must_use]
+    pub fn transferred_out(&self) -> i128 {
+        self.transferred_out
+    }
+
     /// The version of its last event, which is the number of its events.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
-
-    /// Checks the rules that the module's documentation lists.
-    ///
-    /// # Errors
-    /// The first rule that is broken, with its numbers.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
-        let held: i128 = self.holds.values().map(|hold| i128::from(hold.amount) - i128::from(hold.captured)).sum();
-        if i128::from(self.locked_balance) != held || held < 0 {
-            return Err(format!("{} is locked, but open holds keep {held}", self.locked_balance));
-        }
-        for (hold_id, hold) in &self.holds {
-            if hold.captured < 0 || hold.captured > hold.amount {
-                return Err(format!("{} of the {} of hold {hold_id:?} is captured", hold.captured, hold.amount));
-            }
-            if self.resolved.contains_key(&HoldDigest::of(hold_id)) {
-                return Err(format!("hold {hold_id:?} is open and resolved"));
-            }
-        }
-        if i128::from(self.balance) != self.total_in - self.total_out {
-            return Err(format!(
-                "the balance is {}, but {} came in and {} went out",
-                self.balance, self.total_in, self.total_out
-            ));
-        }
-        let spendable = i128::from(self.balance) - held + i128::from(self.overdraft_limit);
-        if spendable < 0 || self.overdraft_limit < 0 {
-            return Err(format!("{spendable} is spendable with an overdraft limit of {}", self.overdraft_limit));
-        }
-        if i128::from(self.balance) + i128::from(self.overdraft_limit) > i128::from(i64::MAX) {
-            return Err(format!(
-                "the balance {} and the overdraft limit {} leave 64 bits",
-                self.balance, self.overdraft_limit
-            ));
-        }
-        if self.version.get() != self.events {
-            return Err(format!("the version is {}, but there were {} events", self.version, self.events));
-        }
-        if self.is_opened() != self.currency.is_some() || (self.events > 0) != self.is_opened() {
-            return Err(format!("a wallet that is {} has {} events", self.status, self.events));
-        }
-        if self.status == WalletStatus::Closed && (self.balance != 0 || !self.holds.is_empty()) {
-            return Err(format!("a closed wallet has {} and {} holds", self.balance, self.holds.len()));
-        }
-        Ok(())
-    }
 }
 
 /// A number of 128 bits as its high and its low half: not every codec that can read what is stored has numbers that wide.
-mod two_halves {
+pub(super) mod two_halves {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(number: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::wallet) fn serialize<S: Serializer>(number: &i128, serializer: S) -> Result<S::Ok, S::Error> {
         let [low @ .., _, _, _, _, _, _, _, _] = number.to_le_bytes();
         let [_, _, _, _, _, _, _, _, high @ ..] = number.to_le_bytes();
         (i64::from_le_bytes(high), u64::from_le_bytes(low)).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+    pub(in crate::wallet) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
         let (high, low) = <(i64, u64)>::deserialize(deserializer)?;
         Ok((i128::from(high) << 64) | i128::from(low))
     }

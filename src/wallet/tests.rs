@@ -44,7 +44,9 @@ struct Played {
 impl Played {
     fn opened(overdraft_limit: i64) -> Self {
         let mut played = Self { wallet: Wallet::new("ana"), now: Timestamp::from_micros(1_000) };
-        played.play(WalletCommand::Open { currency: usd(0).currency, overdraft_limit }).unwrap();
+        played
+            .play(WalletCommand::Open { currency: usd(0).currency, overdraft_limit, limits: WalletLimits::default() })
+            .unwrap();
         played
     }
 
@@ -79,7 +81,7 @@ fn hold_for(hold_id: &str, minor: i64, time_to_live: Duration) -> WalletCommand 
 }
 
 fn capture(hold_id: &str, minor: i64) -> WalletCommand {
-    WalletCommand::Capture { hold_id: hold_id.into(), amount: usd(minor) }
+    WalletCommand::Capture { hold_id: hold_id.into(), amount: usd(minor), is_final: true }
 }
 
 fn release(hold_id: &str) -> WalletCommand {
@@ -95,7 +97,10 @@ fn a_hold_locks_a_capture_takes_and_releases_the_rest() {
     assert_eq!(amounts(&played.wallet), (1_000, 600, 400));
     assert_eq!(played.wallet.holds()["h"].remaining(), 600);
     let captured = played.play(capture("h", 450)).unwrap();
-    assert_eq!(captured, [HoldCaptured { hold_id: "h".into(), amount: usd(450), released: 150 }.into()]);
+    assert_eq!(
+        captured,
+        [HoldCaptured { hold_id: "h".into(), amount: usd(450), released: 150, is_final: true }.into()]
+    );
     assert_eq!(amounts(&played.wallet), (550, 0, 550));
     assert_eq!(played.wallet.hold_outcome("h"), Some(HoldOutcome::Captured { amount: 450 }));
     played.play(hold("i", 550)).unwrap();
@@ -125,7 +130,11 @@ fn a_wallet_that_was_never_opened_refuses_everything_but_opening() {
 
 #[test]
 fn opening_is_refused_twice_and_with_a_negative_overdraft() {
-    let open = |overdraft_limit| WalletCommand::Open { currency: usd(0).currency, overdraft_limit };
+    let open = |overdraft_limit| WalletCommand::Open {
+        currency: usd(0).currency,
+        overdraft_limit,
+        limits: WalletLimits::default(),
+    };
     let refusal = Wallet::new("ana").decide(&open(-1), Timestamp::EPOCH).unwrap_err();
     assert_eq!(refusal, WalletRefusal::InvalidAmount { amount: -1 });
     assert_eq!(Played::opened(0).refusal(open(0)), WalletRefusal::AlreadyExists);
@@ -159,7 +168,7 @@ fn amounts_must_be_positive_and_in_the_wallets_currency() {
             WalletCommand::Deposit { amount },
             WalletCommand::Withdraw { amount },
             WalletCommand::Hold { hold_id: "h".into(), amount, payment_id: None, time_to_live: None },
-            WalletCommand::Capture { hold_id: "open".into(), amount },
+            WalletCommand::Capture { hold_id: "open".into(), amount, is_final: true },
         ]
     };
     for minor in [0, -1, i64::MIN] {
@@ -336,14 +345,21 @@ fn a_frozen_or_closed_wallet_refuses_what_it_is_frozen_for_and_always_resolves_h
 
 #[test]
 fn events_that_no_decision_could_have_led_to_are_noticed() {
-    let opened = || WalletEvent::from(WalletOpened { currency: usd(0).currency, overdraft_limit: 0 });
+    let opened = || {
+        WalletEvent::from(WalletOpened {
+            currency: usd(0).currency,
+            overdraft_limit: 0,
+            limits: WalletLimits::default(),
+        })
+    };
     let placed = || {
         let (hold_id, amount) = ("h".to_owned(), usd(10));
         WalletEvent::from(FundsHeld { hold_id, amount, payment_id: None, time_to_live_micros: None, expires_at: None })
     };
     let deposit = |amount| WalletEvent::from(FundsDeposited { amount });
-    let captured =
-        |minor, released| WalletEvent::from(HoldCaptured { hold_id: "h".into(), amount: usd(minor), released });
+    let captured = |minor, released| {
+        WalletEvent::from(HoldCaptured { hold_id: "h".into(), amount: usd(minor), released, is_final: true })
+    };
     let released = |minor| WalletEvent::from(HoldReleased { hold_id: "h".into(), amount: usd(minor) });
     let bad = [
         vec![deposit(usd(1))],
@@ -374,7 +390,7 @@ fn events_that_no_decision_could_have_led_to_are_noticed() {
 
 fn one_of_each() -> Vec<WalletEvent> {
     vec![
-        WalletOpened { currency: usd(0).currency, overdraft_limit: 5_000 }.into(),
+        WalletOpened { currency: usd(0).currency, overdraft_limit: 5_000, limits: WalletLimits::default() }.into(),
         FundsDeposited { amount: usd(1_234) }.into(),
         FundsWithdrawn { amount: usd(5) }.into(),
         FundsHeld {
@@ -385,7 +401,7 @@ fn one_of_each() -> Vec<WalletEvent> {
             expires_at: Some(Timestamp::from_micros(0x0102_0304_0506)),
         }
         .into(),
-        HoldCaptured { hold_id: "h1".into(), amount: usd(200), released: 50 }.into(),
+        HoldCaptured { hold_id: "h1".into(), amount: usd(200), released: 50, is_final: true }.into(),
         HoldReleased { hold_id: "h2".into(), amount: usd(7) }.into(),
     ]
 }
@@ -482,7 +498,10 @@ fn threads_on_one_wallet_conserve_money() {
     let execute = |repository: &Repository<Wallet>, command: WalletCommand| {
         repository.execute("ana", &ExecuteOptions::default(), &command).unwrap()
     };
-    execute(&repository, WalletCommand::Open { currency: usd(0).currency, overdraft_limit: 0 });
+    execute(
+        &repository,
+        WalletCommand::Open { currency: usd(0).currency, overdraft_limit: 0, limits: WalletLimits::default() },
+    );
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let repository = repository.clone();

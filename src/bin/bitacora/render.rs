@@ -201,7 +201,9 @@ mod tests {
     fn a_wallets_events_are_flat_objects_with_integer_amounts() {
         let amount = Money::new(1_250, "EUR".parse().unwrap());
         let captured =
-            WalletEvent::from(HoldCaptured { hold_id: "h1".to_owned(), amount, released: 50 }).encode().unwrap();
+            WalletEvent::from(HoldCaptured { hold_id: "h1".to_owned(), amount, released: 50, is_final: true })
+                .encode()
+                .unwrap();
         let event = event("wallet-1", "HoldCaptured", CodecId::BINCODE, &captured);
         assert_eq!(data(&event), r#"{"hold_id":"h1","amount":1250,"currency":"EUR","released":50}"#);
     }

@@ -13,7 +13,7 @@ use crate::money::{Currency, Money};
 use crate::snapshot::SnapshotPolicy;
 use crate::sync::{AtomicU64, Ordering};
 use crate::types::{Sequence, Timestamp};
-use crate::wallet::{Wallet, WalletCommand, WalletEvent};
+use crate::wallet::{Wallet, WalletCommand, WalletEvent, WalletLimits};
 use crate::{Options, Store};
 
 const USER: &str = "u1";
@@ -61,7 +61,7 @@ impl Bench {
     /// The same over a store without events.
     pub(super) fn on(store: Store, balance: i64) -> Self {
         let wallets = Repository::new(store.clone(), SnapshotPolicy::EveryEvents(NonZeroU32::new(100).unwrap()));
-        let open = WalletCommand::Open { currency: eur_code(), overdraft_limit: 0 };
+        let open = WalletCommand::Open { currency: eur_code(), overdraft_limit: 0, limits: WalletLimits::default() };
         wallets.execute(USER, &ExecuteOptions::default(), &open).unwrap();
         let bench = Self { store, wallets };
         bench.deposit(balance);

@@ -41,7 +41,7 @@ impl Model {
     }
 
     fn take(&mut self, command: &WalletCommand, now: i64) -> &'static str {
-        let WalletCommand::Open { currency, overdraft_limit } = command else {
+        let WalletCommand::Open { currency, overdraft_limit, .. } = command else {
             let Some((currency, overdraft)) = self.opened else { return "not open" };
             return self.take_opened(command, currency, overdraft, now);
         };
@@ -108,8 +108,11 @@ impl Model {
                     end: End::Open,
                 });
             }
-            WalletCommand::Capture { hold_id, amount } => return self.capture(hold_id, amount, wrong(amount), now),
+            WalletCommand::Capture { hold_id, amount, is_final: true } => {
+                return self.capture(hold_id, amount, wrong(amount), now);
+            }
             WalletCommand::Release { hold_id } => return self.release(hold_id),
+            other => unreachable!("{other:?} is not drawn"),
         }
         "done"
     }
@@ -192,21 +195,24 @@ fn command() -> impl Strategy<Value = WalletCommand> {
     let payment_id = prop::option::of((0..2_u8).prop_map(|number| format!("payment {number}")));
     let time_to_live = prop::option::of((0..4_u64).prop_map(|steps| Duration::from_micros(steps * 10)));
     prop_oneof![
-        1 => (-1..300_i64).prop_map(|overdraft_limit| WalletCommand::Open { currency: usd(0).currency, overdraft_limit }),
+        1 => (-1..300_i64).prop_map(|overdraft_limit| WalletCommand::Open { currency: usd(0).currency, overdraft_limit, limits: WalletLimits::default() }),
         4 => money().prop_map(|amount| WalletCommand::Deposit { amount }),
         3 => money().prop_map(|amount| WalletCommand::Withdraw { amount }),
         6 => (hold_id(), money(), payment_id, time_to_live).prop_map(|(hold_id, amount, payment_id, time_to_live)| {
             WalletCommand::Hold { hold_id, amount, payment_id, time_to_live }
         }),
-        5 => (hold_id(), money()).prop_map(|(hold_id, amount)| WalletCommand::Capture { hold_id, amount }),
+        5 => (hold_id(), money()).prop_map(|(hold_id, amount)| WalletCommand::Capture { hold_id, amount, is_final: true }),
         3 => hold_id().prop_map(|hold_id| WalletCommand::Release { hold_id }),
     ]
 }
 
 /// Mostly opened wallets: a command on another one has a single answer.
 fn commands() -> impl Strategy<Value = Vec<(u8, WalletCommand)>> {
-    let open =
-        (0..300_i64).prop_map(|overdraft_limit| WalletCommand::Open { currency: usd(0).currency, overdraft_limit });
+    let open = (0..300_i64).prop_map(|overdraft_limit| WalletCommand::Open {
+        currency: usd(0).currency,
+        overdraft_limit,
+        limits: WalletLimits::default(),
+    });
     let rest = prop::collection::vec((0..15_u8, command()), 1..80);
     (prop::bool::weighted(0.9), open, rest).prop_map(|(is_opened, open, mut rest)| {
         if is_opened {

@@ -18,7 +18,7 @@ use bitacora::disk::OsDisk;
 use bitacora::disk::sim::Random;
 use bitacora::index::MemoryIndexProvider;
 use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, PaymentGateway};
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{Checkpoint, Environment, Error, ErrorKind, Options, Preallocation, Result, Store, verify_in};
 
 use crate::class::{Class, Extent, Tally, Threads};
@@ -418,7 +418,7 @@ impl Trial {
             self.book().stopped += u64::from(error.kind() != ErrorKind::StorageFull);
         };
         for user in 0..USERS {
-            let open = WalletCommand::Open { currency: euro(), overdraft_limit: 0 };
+            let open = WalletCommand::Open { currency: euro(), overdraft_limit: 0, limits: WalletLimits::default() };
             let once = ExecuteOptions { command_id: Some("open"), ..ExecuteOptions::default() };
             if let Err(ExecuteError::Store(error)) = wallets.execute(&format!("user-{user}"), &once, &open) {
                 accept("open a wallet", &error);

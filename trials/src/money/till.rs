@@ -14,7 +14,7 @@ use bitacora::payment::{
 };
 use bitacora::service::RecoveryService;
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{ErrorKind, Result, Store, Timestamp};
 
 use super::road::{Road, Temper};
@@ -194,7 +194,11 @@ impl Till {
     pub fn open_wallets(&self) -> Result<()> {
         for (number, user) in USERS.iter().enumerate() {
             // The second one may be overdrawn.
-            let open = WalletCommand::Open { currency: euro(), overdraft_limit: 50 * number as i64 };
+            let open = WalletCommand::Open {
+                currency: euro(),
+                overdraft_limit: 50 * number as i64,
+                limits: WalletLimits::default(),
+            };
             let once = ExecuteOptions { command_id: Some("open"), ..ExecuteOptions::default() };
             self.wallets.execute(user, &once, &open)?;
         }

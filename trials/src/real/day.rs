@@ -15,7 +15,7 @@ use bitacora::aggregate::{ExecuteOptions, Repository};
 use bitacora::disk::sim::Random;
 use bitacora::payment::{FileGateway, Orchestrator};
 use bitacora::service::{RecoveryService, SagaDecision, Strategy, Trigger};
-use bitacora::wallet::{Wallet, WalletCommand};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
 use bitacora::{Checkpoint, Result, Sequence, Store, StreamId, Version};
 
 use super::STORE_FAILED;
@@ -179,7 +179,7 @@ fn pay(
 ) -> Result<()> {
     if payer == 0 {
         for user in 0..USERS {
-            let open = WalletCommand::Open { currency: euro(), overdraft_limit: 0 };
+            let open = WalletCommand::Open { currency: euro(), overdraft_limit: 0, limits: WalletLimits::default() };
             let once = ExecuteOptions { command_id: Some("open"), ..ExecuteOptions::default() };
             wallets.execute(&format!("user-{user}"), &once, &open)?;
         }

@@ -139,7 +139,7 @@ mod tests {
     use bitacora::money::Money;
     use bitacora::payment::{FileGateway, Orchestrator, OrchestratorOptions, PaymentRequest, RetryPolicy};
     use bitacora::snapshot::SnapshotPolicy;
-    use bitacora::wallet::WalletCommand;
+    use bitacora::wallet::{WalletCommand, WalletLimits};
     use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, StreamId};
 
     struct World {
@@ -167,7 +167,7 @@ mod tests {
         let orchestrator = Orchestrator::new(wallets.clone(), std::sync::Arc::new(gateway), options).unwrap();
         let name = LedgerName::of(&path).unwrap();
         let currency = "EUR".parse().unwrap();
-        let open = WalletCommand::Open { currency, overdraft_limit: 0 };
+        let open = WalletCommand::Open { currency, overdraft_limit: 0, limits: WalletLimits::default() };
         wallets.execute("ana", &ExecuteOptions::default(), &open).unwrap();
         let mut acks = Vec::new();
         for line in lines.values() {
@@ -227,6 +227,7 @@ mod tests {
             hold_id: "nobody".to_owned(),
             amount: Money::new(500, currency),
             released: 0,
+            is_final: true,
         };
         world.forge("wallet-ana", &WalletEvent::from(forged));
         assert!(world.red().contains(&"money created or destroyed, minor units"));

@@ -9,7 +9,7 @@ use bitacora::aggregate::{ExecuteError, ExecuteOptions, Repository};
 use bitacora::money::{Currency, Money, parse_decimal};
 use bitacora::payment::{Orchestrator, OutcomeKind, PAYMENT_TYPE, PaymentRequest};
 use bitacora::service::Gate;
-use bitacora::wallet::{Wallet, WalletCommand, WalletRefusal};
+use bitacora::wallet::{Wallet, WalletCommand, WalletLimits, WalletRefusal};
 use bitacora::{Error, ErrorKind, ExpectedVersion, Result, Sequence, StreamId};
 
 use parking_lot::Mutex;
@@ -108,7 +108,11 @@ impl Clerk {
             return Ok(());
         }
         let currency = line.amount.currency;
-        let command = WalletCommand::Open { currency, overdraft_limit: self.overdraft.minor(currency) };
+        let command = WalletCommand::Open {
+            currency,
+            overdraft_limit: self.overdraft.minor(currency),
+            limits: WalletLimits::default(),
+        };
         let metadata = self.name.metadata(line, None);
         let options = ExecuteOptions { metadata, ..ExecuteOptions::default() };
         match self.wallets.execute(&line.user_id, &options, &command) {

@@ -115,7 +115,7 @@ fn a_top_up_that_was_booked_before_the_kill_is_not_made_again() {
     let name = LedgerName::of(std::path::Path::new("day.csv")).unwrap();
     let currency: Currency = "EUR".parse().unwrap();
     let parsed = super::super::ledger::parse_line(Format::Csv, 3, line.trim()).unwrap();
-    let open = WalletCommand::Open { currency, overdraft_limit: 0 };
+    let open = WalletCommand::Open { currency, overdraft_limit: 0, limits: WalletLimits::default() };
     wallets.execute("ana", &ExecuteOptions::default(), &open).unwrap();
     let command_id = name.command_id(Booking::TopUp, &parsed);
     let metadata = name.metadata(&parsed, Some(command_id.clone()));

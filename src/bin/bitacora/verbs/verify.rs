@@ -2,7 +2,7 @@
 
 use bitacora::aggregate::{AsOf, DomainEvent, Repository};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{Wallet, WalletEvent};
+use bitacora::wallet::{TransferTotals, Wallet, WalletEvent};
 use bitacora::{ErrorKind, FindingKind, Sequence, Store};
 use serde::Serialize;
 
@@ -60,44 +60,50 @@ pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Outcome {
     Ok(if document.ok { FINE } else { NO })
 }
 
-/// Compares each wallet's balance with the plain sum of its events, and checks its rules.
+/// Compares each wallet's balance with the plain sum of its events, checks its rules, and that all that was sent from wallet to
+/// wallet was received.
 fn money_findings(store: &Store) -> Result<Vec<Finding>, Failure> {
     let end = store.last_sequence();
     let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::Never);
-    let mut findings = Vec::new();
+    let finding = |detail| Finding {
+        segment: None,
+        offset: None,
+        sequence: None,
+        kind: word(&FindingKind::Conservation),
+        detail,
+    };
+    let (mut findings, mut transferred) = (Vec::new(), TransferTotals::default());
     for user_id in wallets.aggregate_ids() {
         let user_id = user_id?;
-        let found = match one_wallet(&wallets, &user_id, end) {
+        let found = match one_wallet(&wallets, &user_id, end, &mut transferred) {
             Err(error) if error.kind() == ErrorKind::UnknownPayload => Some(error.to_string()),
             checked => checked?,
         };
-        findings.extend(found.map(|detail| Finding {
-            segment: None,
-            offset: None,
-            sequence: None,
-            kind: word(&FindingKind::Conservation),
-            detail: format!("wallet of user {user_id}: {detail}"),
-        }));
+        findings.extend(found.map(|detail| finding(format!("wallet of user {user_id}: {detail}"))));
+    }
+    // With a wallet that cannot be told, what it sent or received is not known.
+    if findings.is_empty() {
+        findings.extend(transferred.check().err().map(finding));
     }
     Ok(findings)
 }
 
 /// What is wrong with a wallet, if anything.
-fn one_wallet(wallets: &Repository<Wallet>, user_id: &str, end: Sequence) -> bitacora::Result<Option<String>> {
+fn one_wallet(
+    wallets: &Repository<Wallet>,
+    user_id: &str,
+    end: Sequence,
+    transferred: &mut TransferTotals,
+) -> bitacora::Result<Option<String>> {
     let wallet = wallets.load_full_as_of(user_id, AsOf::Sequence(end))?.state;
+    transferred.add(&wallet);
     let mut sum = 0_i128;
     for event in wallets.store().read_stream(&Repository::<Wallet>::stream(user_id)?, ..) {
         let event = event?;
         if event.sequence > end {
             break;
         }
-        sum += match WalletEvent::decode(&event)? {
-            WalletEvent::FundsDeposited(fact) => i128::from(fact.amount.minor),
-            WalletEvent::FundsWithdrawn(fact) => -i128::from(fact.amount.minor),
-            WalletEvent::HoldCaptured(fact) => -i128::from(fact.amount.minor),
-            // A hold locks money and a release unlocks it; neither moves any.
-            _ => 0,
-        };
+        sum += WalletEvent::decode(&event)?.balance_change();
     }
     if i128::from(wallet.balance()) != sum {
         return Ok(Some(format!("its balance is {}, its events sum up to {sum}", wallet.balance())));
