@@ -432,7 +432,3 @@ fn spread<T: Send, R: Send>(threads: NonZeroUsize, items: Vec<T>, work: impl Fn(
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-#[path = "restore_tests.rs"]
-mod tests;

@@ -11,6 +11,8 @@ use crate::snapshot::{Snapshot, SnapshotPolicy};
 use crate::store::{Commit, Options, Store};
 use crate::types::{ExpectedVersion, StreamId};
 
+mod restore;
+
 /// A counter that must not pass its limit: as little as an aggregate can be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Counter {

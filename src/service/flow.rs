@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::pass::{transfer_findings, transfers_within};
 use super::payments::payment_stream;
 use super::recovery::bad_wallets;
 use super::run::Run;
@@ -32,6 +33,10 @@ pub(super) struct Touched {
     events: u64,
     pub(super) user_ids: BTreeSet<String>,
     snapshots: BTreeMap<String, Snapshot>,
+    /// After this.
+    from: Sequence,
+    /// Whether anything was moved from wallet to wallet.
+    has_transfers: bool,
 }
 
 /// The finding for a saga whose wallet is quarantined.
@@ -54,15 +59,27 @@ pub(super) fn add_touched(
     end: Sequence,
     ids: &mut BTreeSet<String>,
 ) -> Result<()> {
+    add_touched_looking(store, aggregate_type, (from, end), ids, &mut |_| {})
+}
+
+/// As [`add_touched`], and shows the types of these aggregates' events.
+fn add_touched_looking(
+    store: &Store,
+    aggregate_type: &str,
+    (from, end): (Sequence, Sequence),
+    ids: &mut BTreeSet<String>,
+    look: &mut dyn FnMut(&str),
+) -> Result<()> {
     if from >= end {
         return Ok(());
     }
     store.visit(from.next()..=end, |event| {
         let id = event.stream.strip_prefix(aggregate_type).and_then(|rest| rest.strip_prefix('-'));
-        if let Some(id) = id
-            && !ids.contains(id)
-        {
-            ids.insert(id.to_owned());
+        if let Some(id) = id {
+            look(event.event_type);
+            if !ids.contains(id) {
+                ids.insert(id.to_owned());
+            }
         }
         Ok(ControlFlow::Continue(()))
     })
@@ -111,8 +128,12 @@ impl RecoveryService {
     pub(super) fn touched(&self, point: &RecoveryPoint, end: Sequence) -> Result<Touched> {
         let from = point.last_event_sequence;
         let mut user_ids = point.pending.clone();
-        add_touched(&self.store, Wallet::AGGREGATE_TYPE, from, end, &mut user_ids)?;
-        Ok(Touched { events: distance(from, end), user_ids, snapshots: BTreeMap::new() })
+        let mut has_transfers = false;
+        let look = &mut |event_type: &str| {
+            has_transfers |= event_type == "TransferDebited" || event_type == "TransferCredited"
+        };
+        add_touched_looking(&self.store, Wallet::AGGREGATE_TYPE, (from, end), &mut user_ids, look)?;
+        Ok(Touched { events: distance(from, end), user_ids, snapshots: BTreeMap::new(), from, has_transfers })
     }
 
     pub(super) fn restore_core(
@@ -182,11 +203,15 @@ impl RecoveryService {
     pub(super) fn validate_core(
         &self,
         run: &mut Run<'_>,
-        user_ids: &BTreeSet<String>,
+        touched: &Touched,
         incomplete: &BTreeSet<String>,
     ) -> Result<()> {
+        let user_ids = &touched.user_ids;
         run.find(self.of_wallets("validating", |wallets| wallets.validate(user_ids))?);
         run.find(self.holds_of_ended_sagas(user_ids, incomplete)?);
+        if touched.has_transfers {
+            run.find(transfer_findings(&transfers_within(&self.store, touched.from, run.end)?));
+        }
         run.done(Phase::ValidateWallets, user_ids.len());
         run.find(self.of_sagas("validating", |sagas| sagas.validate(incomplete))?);
         let findings = self.open_sagas_and_wallets(run, incomplete)?;

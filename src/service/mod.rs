@@ -27,6 +27,7 @@ mod gate;
 mod health;
 mod member;
 mod options;
+mod pass;
 mod payments;
 mod point;
 mod record;
@@ -41,7 +42,7 @@ mod tests;
 mod travel;
 mod wallets;
 
-pub use check::{CheckReport, check};
+pub use check::{CheckReport, TransferTotals, check};
 pub use gate::Gate;
 pub use health::{HealthReport, HealthState, ServiceHealth};
 pub use options::{RecoverOptions, RecoveryProgress};

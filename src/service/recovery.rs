@@ -243,7 +243,7 @@ impl RecoveryService {
         let restored = self.restore_core(run, &touched, &incomplete, points)?;
         self.restore_registered(run, attempts)?;
         outcome.sagas = self.resume_sagas(run, &incomplete)?;
-        self.validate_core(run, &touched.user_ids, &incomplete)?;
+        self.validate_core(run, &touched, &incomplete)?;
         Self::validate_registered(run, attempts);
         for saga in &mut outcome.sagas {
             if run.is_quarantined(&payment_stream(&saga.saga_id)) {

@@ -154,6 +154,8 @@ pub enum FindingKind {
     ServiceFailed,
     /// What transfers took from wallets is not what they gave to wallets. Of the store as a whole.
     TransfersDiffer,
+    /// A payment's outcome and what became of its hold contradict each other.
+    HoldDisagrees,
 }
 
 impl FindingKind {
@@ -171,6 +173,7 @@ impl FindingKind {
             Self::OpenPaymentsDiffer => "open_payments_differ",
             Self::ServiceFailed => "service_failed",
             Self::TransfersDiffer => "transfers_differ",
+            Self::HoldDisagrees => "hold_disagrees",
         }
     }
 }

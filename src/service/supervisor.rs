@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{RecoverOptions, RecoveryService, Strategy, Trigger};
+use super::{HealthState, RecoverOptions, RecoveryService, ServiceHealth, Strategy, Trigger};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex};
 use crate::types::Timestamp;
@@ -115,36 +115,43 @@ impl Supervisor {
         &self.recovery
     }
 
-    /// Asks every service how it is, and recovers those that have failed and whose delay is over. One that failed too often is
+    /// Asks every service how it is, makes those ready that never were, and recovers those that have failed and whose delay is
+    /// over. One that failed too often is
     /// given up: it stays closed, with the reason in [`health`](RecoveryService::health), until it is recovered by hand or
     /// [taken back](Self::take_back). Returns when to poll next; `None` where all services are given up. That a recovery failed
     /// is in the health, and counts as a restart.
     pub fn poll(&self, now: Timestamp) -> Option<Timestamp> {
         let mut next: Option<Timestamp> = None;
-        let mut due = BTreeSet::new();
+        let (mut due, mut starting) = (BTreeSet::new(), BTreeSet::new());
         let mut at = |time: Timestamp| next = Some(next.map_or(time, |next| next.min(time)));
-        for (service_id, reason, is_given_up) in self.failing() {
-            if is_given_up {
-                continue;
-            }
-            let Some(reason) = reason else {
-                at(now.plus(self.options.check_every));
-                continue;
-            };
-            // Nobody is to rest on it from here on; the others go on.
-            self.recovery.gate.close(&service_id, &format!("service {service_id} does not serve: {reason}"));
-            match self.decide(&service_id, now) {
-                Decision::Restart => {
-                    at(now.plus(self.options.check_every));
-                    due.insert(service_id);
+        let soon = now.plus(self.options.check_every);
+        for ServiceHealth { service_id, state, reason, .. } in self.recovery.health().services {
+            match state {
+                HealthState::GivenUp => {}
+                HealthState::Healthy => at(soon),
+                HealthState::Starting => {
+                    at(soon);
+                    starting.insert(service_id);
                 }
-                Decision::WaitUntil(time) => at(time),
-                Decision::GiveUp => self.give_up(&service_id, &reason),
+                HealthState::Failed => {
+                    let reason = reason.unwrap_or_default();
+                    // Nobody is to rest on it from here on; the others go on.
+                    let closed = format!("service {service_id} does not serve: {reason}");
+                    self.recovery.gate.close(&service_id, &closed);
+                    match self.decide(&service_id, now) {
+                        Decision::Restart => {
+                            at(soon);
+                            due.insert(service_id);
+                        }
+                        Decision::WaitUntil(time) => at(time),
+                        Decision::GiveUp => self.give_up(&service_id, &reason),
+                    }
+                }
             }
         }
-        if !due.is_empty() {
-            self.restart(&due, now);
-        }
+        self.note_restarts(&due, now);
+        due.append(&mut starting);
+        self.recover(&due);
         next
     }
 
@@ -188,35 +195,23 @@ impl Supervisor {
         }
     }
 
-    /// Each service: why it does not serve, if so, and whether it is given up.
-    fn failing(&self) -> Vec<(String, Option<String>, bool)> {
-        let health = self.recovery.health();
-        let services = health.services.into_iter();
-        let state = |service: super::ServiceHealth| {
-            let is_healthy = service.state == super::HealthState::Healthy;
-            let reason = service.reason.unwrap_or_else(|| "it was not made ready yet".to_owned());
-            let is_given_up = service.state == super::HealthState::GivenUp;
-            (service.service_id, (!is_healthy).then_some(reason), is_given_up)
-        };
-        services.map(state).collect()
-    }
-
     fn decide(&self, service_id: &str, now: Timestamp) -> Decision {
         let restarts = self.restarts.lock();
         self.options.decide(restarts.get(service_id).unwrap_or(&VecDeque::new()), now)
     }
 
-    fn restart(&self, due: &BTreeSet<String>, now: Timestamp) {
-        {
-            let mut restarts = self.restarts.lock();
-            for service_id in due {
-                let times = restarts.entry(service_id.clone()).or_default();
-                times.push_back(now);
-                while times.len() > usize::try_from(self.options.restarts_max.max(1)).unwrap_or(usize::MAX) {
-                    times.pop_front();
-                }
+    fn note_restarts(&self, due: &BTreeSet<String>, now: Timestamp) {
+        let mut restarts = self.restarts.lock();
+        for service_id in due {
+            let times = restarts.entry(service_id.clone()).or_default();
+            times.push_back(now);
+            while times.len() > usize::try_from(self.options.restarts_max.max(1)).unwrap_or(usize::MAX) {
+                times.pop_front();
             }
         }
+    }
+
+    fn recover(&self, due: &BTreeSet<String>) {
         // One after the other: a registered service waits for the wallets and the sagas, and they for none of those.
         let core: BTreeSet<String> = self.recovery.core.iter().map(|member| member.id().to_owned()).collect();
         let together: BTreeSet<String> = due.intersection(&core).cloned().collect();

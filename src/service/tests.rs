@@ -18,6 +18,9 @@ use crate::store::{Options, Store};
 use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, StreamId, Version};
 use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent, WalletLimits};
 
+mod health;
+mod registered;
+
 fn usd() -> Currency {
     Currency::from_code("USD").unwrap()
 }
@@ -203,11 +206,11 @@ fn a_recovery_reads_what_lies_after_the_checkpoint_and_finds_older_open_payments
     assert_eq!((count(&report, Phase::EventsSince), report.wallets.restored), (0, 0));
     assert_eq!(count(&report, Phase::RecoveryPoint), 2);
     assert_eq!(decisions(&report), [("old", SagaDecision::Resumed)]);
-    // The new point covers what the recovery saw, so only the resumption and the deposit lie beyond it.
+    // The new point covers what the recovery saw, so only its beginning, the resumption, its end and the deposit lie beyond it.
     till.deposit("bea", 1);
     let till = till.restarted();
     let report = till.recover(Strategy::Incremental);
-    assert_eq!((count(&report, Phase::EventsSince), report.wallets.restored), (2, 1));
+    assert_eq!((count(&report, Phase::EventsSince), report.wallets.restored), (4, 1));
     assert_eq!((report.wallets.from_snapshot, report.wallets.events_replayed), (1, 1), "13 events, a snapshot at 12");
     let full = till.restarted().recover(Strategy::Full);
     assert_eq!(full.recovery_points[0], RecoveryPoint::beginning(WALLETS_SERVICE));

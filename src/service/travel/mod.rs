@@ -15,4 +15,4 @@ pub use explain::{ExplainedEvent, Explanation, explain};
 pub use payments::{PaymentFilter, PaymentSummary, PaymentsList, payments_list};
 pub use snapshots::{SnapshotSummary, snapshots};
 
-pub(super) use payments::open_payments;
+pub(super) use payments::{open_payments, replay};
