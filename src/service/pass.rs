@@ -165,7 +165,7 @@ impl<'a> Pass<'a> {
 
 /// Whether nothing is left to be done about a payment.
 pub(super) fn is_over(saga: &PaymentSaga) -> bool {
-    saga.outcome().is_some()
+    saga.is_over()
 }
 
 /// How a payment that has just got its outcome and its hold contradict each other.

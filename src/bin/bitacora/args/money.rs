@@ -1,0 +1,45 @@
+//! The arguments of `command`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Carry out commands on wallets and payments: one JSON command a line on standard input, one JSON outcome a line on
+/// standard output, in the order of the input, each printed once it is durable.
+///
+/// In: {"command","command_id", its fields} and, where wanted, "metadata" ({"correlation_id","causation_id","actor"} and
+/// texts by other names). Amounts are integers of minor units. All of a user's wallet commands have "user_id":
+///
+///   open {"currency","overdraft_limit"?,"limits"?: {"per_transaction"?,"per_day"?,"balance_max"?}};
+///   deposit, withdraw {"amount","currency"}; hold {"hold_id","amount","currency","payment_id"?,"time_to_live_ms"?};
+///   increase_hold {"hold_id","amount","currency"}; extend_hold {"hold_id","time_to_live_ms"};
+///   capture {"hold_id","amount","currency","final"?}, final unless it says false; release, expire {"hold_id"};
+///   refund {"hold_id","amount","currency"}; adjust {"amount","currency","reason","operator"};
+///   set_overdraft {"overdraft_limit"}; set_limits {"per_transaction"?,"per_day"?,"balance_max"?};
+///   freeze {"debits_only"?}; unfreeze; close.
+///
+/// Others: transfer {"transfer_id","from_user_id","to_user_id","amount","currency"}; pay {"payment_id","user_id",
+/// "currency","wallet_amount"?,"card_amount"?}; cancel, retry {"payment_id","operator","reason"}; resolve
+/// {"payment_id","as": "completed" or "compensated","operator","reason"}.
+///
+/// Out, done: {"command_id","ok":true,"repeat","events": [{"type","stream","version","sequence","data"}],"version",
+/// "sequence"} and of a wallet "user_id","currency","balance","locked_balance","available_balance","status", of a transfer
+/// those of the paying wallet and "to" with those of the other one, of a payment "payment_id","state","outcome","reason".
+/// Out, refused: {"command_id","ok":false,"refusal","message"} and the numbers of the refusal. A refusal is an outcome; the
+/// command goes on, and ends with exit 1. The same command_id with the same content is answered with the first outcome and
+/// "repeat":true, also years later; with other content it is refused with IdempotencyConflict.
+///
+/// A line that is no command ends it with exit 2 and the line's number; what stands before it is done and kept.
+///
+/// The store is recovered first; payments that were under way are gone on with, except that what a card gateway is needed for
+/// waits for --gateway.
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment, after_help = "Example:\n  echo '{\"command\":\"open\",\"command_id\":\"1\",\"user_id\":\"ana\",\"currency\":\"EUR\"}' \
+    | bitacora command till-data --json")]
+pub(crate) struct CommandArgs {
+    /// The store's folder; it is made where nothing is.
+    pub(crate) dir: PathBuf,
+    /// The card gateway's folder; without one no payment by card is taken.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) gateway: Option<PathBuf>,
+}
