@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bitacora::aggregate::{DomainEvent, FieldValue, FlatFields};
 use bitacora::payment::PaymentEvent;
+use bitacora::service::{RECOVERY_STREAM, RecoveryEvent};
 use bitacora::wallet::WalletEvent;
 use bitacora::{CodecId, Event, Metadata, Timestamp};
 use serde::ser::SerializeMap;
@@ -64,6 +65,8 @@ impl Data {
             WalletEvent::decode(event).ok()?.fields()
         } else if event.stream.aggregate_id("payment").is_some() {
             PaymentEvent::decode(event).ok()?.fields()
+        } else if event.stream.as_str() == RECOVERY_STREAM {
+            RecoveryEvent::decode(event).ok()?.fields()
         } else {
             return None;
         };

@@ -15,7 +15,7 @@ use clap::Args;
 ///   increase_hold {"hold_id","amount","currency"}; extend_hold {"hold_id","time_to_live_ms"};
 ///   capture {"hold_id","amount","currency","final"?}, final unless it says false; release, expire {"hold_id"};
 ///   refund {"hold_id","amount","currency"}; adjust {"amount","currency","reason","operator"};
-///   set_overdraft {"overdraft_limit"}; set_limits {"per_transaction"?,"per_day"?,"balance_max"?};
+///   set_overdraft {"overdraft_limit"}; set_limits {"limits"}, which replaces all of them;
 ///   freeze {"debits_only"?}; unfreeze; close.
 ///
 /// Others: transfer {"transfer_id","from_user_id","to_user_id","amount","currency"}; pay {"payment_id","user_id",
@@ -34,8 +34,11 @@ use clap::Args;
 /// The store is recovered first; payments that were under way are gone on with, except that what a card gateway is needed for
 /// waits for --gateway.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment, after_help = "Example:\n  echo '{\"command\":\"open\",\"command_id\":\"1\",\"user_id\":\"ana\",\"currency\":\"EUR\"}' \
-    | bitacora command till-data --json")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Example:\n  echo '{\"command\":\"open\",\"command_id\":\"1\",\"user_id\":\"ana\",\"currency\":\"EUR\"}' \
+    | bitacora command till-data --json"
+)]
 pub(crate) struct CommandArgs {
     /// The store's folder; it is made where nothing is.
     pub(crate) dir: PathBuf,

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bitacora::{Store, Timestamp};
 use bitacora::aggregate::Repository;
 use bitacora::payment::{Orchestrator, OrchestratorOptions};
 use bitacora::service::{
@@ -15,6 +14,7 @@ use bitacora::service::{
 };
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
+use bitacora::{Store, Timestamp};
 use serde::Serialize;
 
 use super::money::Unreachable;

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bitacora::money::Money;
-use bitacora::payment::{
-    FileGateway, GatewayAnswer, GatewayOutcome, PaymentGateway, PaymentSaga,
-};
+use bitacora::payment::{FileGateway, GatewayAnswer, GatewayOutcome, PaymentGateway, PaymentSaga};
 use bitacora::service::{SagaDecision, Strategy, Trigger};
 use bitacora::{ErrorKind, Options, Store, Timestamp};
 
@@ -14,7 +12,7 @@ use crate::exit::Failure;
 use crate::till::{Till, TillOptions};
 
 /// A gateway that is not there. Whoever has none decides what is to be done, and carries out nothing outside.
-pub(super) struct Unreachable;
+pub(crate) struct Unreachable;
 
 impl PaymentGateway for Unreachable {
     fn authorise(&self, _key: &str, _amount: Money, _reference: &str) -> GatewayAnswer {
@@ -43,14 +41,14 @@ impl PaymentGateway for Unreachable {
 }
 
 /// A till's services with a gateway or without.
-pub(super) struct Desk {
-    pub(super) till: Till,
-    pub(super) has_gateway: bool,
+pub(crate) struct Desk {
+    pub(crate) till: Till,
+    pub(crate) has_gateway: bool,
 }
 
 impl Desk {
     /// Opens the store, recovers it to ready, and goes on with the payments that were under way.
-    pub(super) fn open(dir: &Path, gateway: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn open(dir: &Path, gateway: Option<&Path>) -> Result<Self, Failure> {
         let store = Store::open(dir, Options::new()).map_err(|error| Failure::opening(&error))?;
         let has_gateway = gateway.is_some();
         let gateway: Arc<dyn PaymentGateway> = match gateway {
@@ -70,7 +68,7 @@ impl Desk {
     }
 
     /// Goes on with a payment to its end; without a gateway, or where a person has to decide, as far as it goes.
-    pub(super) fn go_on(&self, payment_id: &str) -> bitacora::Result<()> {
+    pub(crate) fn go_on(&self, payment_id: &str) -> bitacora::Result<()> {
         let orchestrator = &self.till.orchestrator;
         let outcome = if self.has_gateway {
             orchestrator.drive(payment_id).map(drop)
@@ -85,12 +83,12 @@ impl Desk {
     }
 
     /// A payment that is there.
-    pub(super) fn payment(&self, payment_id: &str) -> bitacora::Result<Option<PaymentSaga>> {
+    pub(crate) fn payment(&self, payment_id: &str) -> bitacora::Result<Option<PaymentSaga>> {
         self.till.orchestrator.load(payment_id)
     }
 
     /// Leaves little for the next recovery to do, and closes the store.
-    pub(super) fn close(self) -> Result<(), Failure> {
+    pub(crate) fn close(self) -> Result<(), Failure> {
         Ok(self.till.close()?)
     }
 }

@@ -94,14 +94,7 @@ impl Steps {
         }
     }
 
-    fn published(
-        &mut self,
-        place: Place,
-        attempt: u32,
-        command_id: &impl ToString,
-        amount: Option<i64>,
-        time: &str,
-    ) {
+    fn published(&mut self, place: Place, attempt: u32, command_id: &impl ToString, amount: Option<i64>, time: &str) {
         let step = self.step(place, time);
         step.outcome = PUBLISHED;
         step.amount = amount;

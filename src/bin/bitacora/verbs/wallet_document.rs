@@ -32,28 +32,28 @@ pub(crate) struct Hold<'a> {
 
 impl<'a> WalletDocument<'a> {
     pub(crate) fn new(loaded: &'a Loaded<Wallet>) -> Self {
-    let wallet = &loaded.state;
-    let holds = wallet.holds().iter().map(|(hold_id, hold)| Hold {
-        hold_id,
-        amount: hold.amount,
-        payment_id: hold.payment_id.as_deref(),
-        expires_at: hold.expires_at.map(render::time),
-    });
+        let wallet = &loaded.state;
+        let holds = wallet.holds().iter().map(|(hold_id, hold)| Hold {
+            hold_id,
+            amount: hold.amount,
+            payment_id: hold.payment_id.as_deref(),
+            expires_at: hold.expires_at.map(render::time),
+        });
         Self {
-        user_id: wallet.user_id(),
-        currency: wallet.currency().map(bitacora::money::Currency::code),
-        balance: wallet.balance(),
-        locked_balance: wallet.locked_balance(),
-        available_balance: wallet.available(),
-        version: loaded.version.get(),
-        last_event_sequence: loaded.last_event_sequence.get(),
-        status: wallet.status().as_str(),
-        holds: holds.collect(),
-        loaded_from: match &loaded.loaded_from {
-            LoadedFrom::Beginning => "beginning",
-            LoadedFrom::Snapshot(snapshot_id) => snapshot_id,
-        },
-        events_replayed: loaded.events_replayed,
+            user_id: wallet.user_id(),
+            currency: wallet.currency().map(bitacora::money::Currency::code),
+            balance: wallet.balance(),
+            locked_balance: wallet.locked_balance(),
+            available_balance: wallet.available(),
+            version: loaded.version.get(),
+            last_event_sequence: loaded.last_event_sequence.get(),
+            status: wallet.status().as_str(),
+            holds: holds.collect(),
+            loaded_from: match &loaded.loaded_from {
+                LoadedFrom::Beginning => "beginning",
+                LoadedFrom::Snapshot(snapshot_id) => snapshot_id,
+            },
+            events_replayed: loaded.events_replayed,
         }
     }
     /// The columns of a list.

@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use bitacora::Sequence;
 use bitacora::aggregate::AsOf;
 use bitacora::service::wallets_as_of;
-use bitacora::Sequence;
 
 use super::wallet_document::WalletDocument;
 use crate::args::WalletsArgs;

@@ -144,7 +144,8 @@ pub(crate) fn operate(desk: &Desk, operation: &Operation, command_id: &str) -> R
 
 /// A payment that was there a moment ago.
 fn found(desk: &Desk, payment_id: &str) -> Result<PaymentSaga> {
-    desk.payment(payment_id)?.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no payment {payment_id:?}")))
+    desk.payment(payment_id)?
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no payment {payment_id:?}")))
 }
 
 /// What became of a payment that was asked for. One that was not paid, or that a person has to look at, is a refusal.

@@ -17,6 +17,13 @@ pub(super) struct Fields<'a> {
     fields: Vec<(String, &'a RawValue)>,
 }
 
+/// Whether a field must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needed {
+    Yes,
+    No,
+}
+
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
@@ -94,9 +101,17 @@ impl<'a> Fields<'a> {
         Ok(metadata.map(|metadata| metadata.0))
     }
 
-    /// The fields of an object in a field, of which none is the same as no object.
-    pub(super) fn inner(&mut self, name: &'static str, place: &'static str) -> Result<Fields<'a>, Failure> {
+    /// The fields of an object in a field; none where there is no object, and need not be.
+    pub(super) fn inner(
+        &mut self,
+        name: &'static str,
+        place: &'static str,
+        needed: Needed,
+    ) -> Result<Fields<'a>, Failure> {
         let fields: Option<Fields<'a>> = self.take_as(name, "an object")?;
+        if needed == Needed::Yes && fields.is_none() {
+            return self.needed(name, None);
+        }
         let fields = fields.map(|inner| inner.fields).unwrap_or_default();
         Ok(Fields { place, fields })
     }

@@ -7,7 +7,7 @@ use bitacora::money::{Currency, Money};
 use bitacora::payment::{PaymentRequest, Resolution};
 use bitacora::wallet::{Transfer, WalletCommand, WalletLimits, WalletRefusal, currency_of};
 
-use super::fields::Fields;
+use super::fields::{Fields, Needed};
 use crate::exit::Failure;
 
 /// A command id, bytes: it is part of a key in the store.
@@ -120,7 +120,7 @@ fn wallet_command(command: &str, fields: &mut Fields<'_>) -> Asked<WalletCommand
             money(fields)?.map(|amount| WalletCommand::Adjust { amount, reason, operator })
         }
         "set_overdraft" => Ok(WalletCommand::SetOverdraft { overdraft_limit: fields.integer("overdraft_limit")? }),
-        "set_limits" => Ok(WalletCommand::SetLimits { limits: limits(fields)? }),
+        "set_limits" => Ok(WalletCommand::SetLimits { limits: limits(fields, Needed::Yes)? }),
         "freeze" => Ok(WalletCommand::Freeze { debits_only: fields.flag_if_any("debits_only")?.unwrap_or(false) }),
         "unfreeze" => Ok(WalletCommand::Unfreeze),
         "close" => Ok(WalletCommand::Close),
@@ -131,9 +131,7 @@ fn wallet_command(command: &str, fields: &mut Fields<'_>) -> Asked<WalletCommand
 fn open(fields: &mut Fields<'_>) -> Asked<WalletCommand> {
     let currency = currency(fields)?;
     let overdraft_limit = fields.integer_if_any("overdraft_limit")?.unwrap_or(0);
-    let mut inner = fields.inner("limits", "limits.")?;
-    let limits = limits(&mut inner)?;
-    inner.finish()?;
+    let limits = limits(fields, Needed::No)?;
     Ok(currency.map(|currency| WalletCommand::Open { currency, overdraft_limit, limits }))
 }
 
@@ -168,7 +166,9 @@ fn pay(fields: &mut Fields<'_>) -> Asked<PaymentRequest> {
             None if wallet_amount.checked_add(card_amount).is_none() => {
                 Err(WalletRefusal::Overflow { balance: wallet_amount, amount: card_amount })
             }
-            None => Ok(PaymentRequest::new(payment_id, user_id, currency).by_wallet(wallet_amount).by_card(card_amount)),
+            None => {
+                Ok(PaymentRequest::new(payment_id, user_id, currency).by_wallet(wallet_amount).by_card(card_amount))
+            }
         }
     }))
 }
@@ -179,12 +179,15 @@ fn operation(fields: &mut Fields<'_>, kind: OperationKind) -> Asked<Ask> {
     Ok(Ok(Ask::Operate(Operation { payment_id, kind, operator, reason })))
 }
 
-fn limits(fields: &mut Fields<'_>) -> Result<WalletLimits, Failure> {
-    Ok(WalletLimits {
+fn limits(fields: &mut Fields<'_>, needed: Needed) -> Result<WalletLimits, Failure> {
+    let mut fields = fields.inner("limits", "limits.", needed)?;
+    let limits = WalletLimits {
         per_transaction: fields.integer_if_any("per_transaction")?,
         per_day: fields.integer_if_any("per_day")?,
         balance_max: fields.integer_if_any("balance_max")?,
-    })
+    };
+    fields.finish()?;
+    Ok(limits)
 }
 
 fn currency(fields: &mut Fields<'_>) -> Asked<Currency> {

@@ -51,8 +51,8 @@ fn take_lines(lines: &mut Lines<impl Read>, desk: &Desk, output: &mut Output) ->
             continue;
         }
         let line = Line::parse(text).map_err(|failure| failure.at(format_args!("line {number}")))?;
-        let outcome =
-            carry_out::carry_out(desk, &line).map_err(|error| Failure::from(error).at(format_args!("line {number}")))?;
+        let outcome = carry_out::carry_out(desk, &line)
+            .map_err(|error| Failure::from(error).at(format_args!("line {number}")))?;
         refused += u64::from(outcome.is_refused());
         output.json(&Answer { name: ("command_id", &line.command_id), outcome: &outcome })?;
     }

@@ -79,11 +79,9 @@ fn hold_details(refusal: &WalletRefusal) -> Vec<(&'static str, Value)> {
         WalletRefusal::HoldExpired { hold_id, expires_at } => {
             vec![("hold_id", json!(hold_id)), ("expires_at", json!(time(*expires_at)))]
         }
-        WalletRefusal::HoldNotExpired { hold_id, expires_at, now } => vec![
-            ("hold_id", json!(hold_id)),
-            ("expires_at", json!(expires_at.map(time))),
-            ("now", json!(time(*now))),
-        ],
+        WalletRefusal::HoldNotExpired { hold_id, expires_at, now } => {
+            vec![("hold_id", json!(hold_id)), ("expires_at", json!(expires_at.map(time))), ("now", json!(time(*now)))]
+        }
         WalletRefusal::HoldNamesPayment { hold_id, payment_id } => {
             vec![("hold_id", json!(hold_id)), ("payment_id", json!(payment_id))]
         }
