@@ -59,7 +59,9 @@ impl Orchestrator {
             (_, void) if void.is_given_up() => GatewayCommand::Authorise,
             _ => return Ok(false),
         };
-        match self.inner.gateway.query(&command.key(payment_id)) {
+        let found = self.inner.gateway.query(&command.key(payment_id));
+        self.cut_point()?;
+        match found {
             GatewayOutcome::Approved { reference } => self.report_late_success(payment_id, &reference).map(|_| true),
             _ => Ok(false),
         }

@@ -418,7 +418,7 @@ impl Orchestrator {
     }
 
     /// Where a test cuts the work off, as a crash would.
-    fn cut_point(&self) -> Result<()> {
+    pub(super) fn cut_point(&self) -> Result<()> {
         #[cfg(test)]
         if let Some(cuts) = &self.inner.cuts {
             return cuts.pass();

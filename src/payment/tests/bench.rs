@@ -32,6 +32,10 @@ pub(super) fn policy() -> RetryPolicy {
     }
 }
 
+pub(super) fn options() -> OrchestratorOptions {
+    OrchestratorOptions { retry: policy(), ..OrchestratorOptions::default() }
+}
+
 /// Each look at it finds a microsecond gone, so that commits are told apart by their times.
 #[derive(Debug, Default)]
 struct Ticking(AtomicU64);
@@ -79,14 +83,22 @@ impl Bench {
 
     /// As after a restart: nothing in memory but the store.
     pub(super) fn orchestrator(&self, gateway: Arc<dyn PaymentGateway>) -> Orchestrator {
-        let options = OrchestratorOptions { retry: policy(), ..OrchestratorOptions::default() };
+        self.orchestrator_with(gateway, options())
+    }
+
+    pub(super) fn orchestrator_with(
+        &self,
+        gateway: Arc<dyn PaymentGateway>,
+        options: OrchestratorOptions,
+    ) -> Orchestrator {
         let wallets = Repository::new(self.store.clone(), self.wallets.policy());
         Orchestrator::new(wallets, gateway, options).unwrap()
     }
 
     /// The same, cut off after this many cut points.
     pub(super) fn cut_after(&self, orchestrator: &Orchestrator, points: u64) -> Orchestrator {
-        let fresh = self.orchestrator(Arc::clone(&orchestrator.inner.gateway));
+        let (gateway, options) = (Arc::clone(&orchestrator.inner.gateway), orchestrator.inner.options.clone());
+        let fresh = self.orchestrator_with(gateway, options);
         let mut inner = Arc::into_inner(fresh.inner).unwrap();
         inner.cuts = Some(Arc::new(Cuts::after(points)));
         Orchestrator { inner: Arc::new(inner) }

@@ -7,9 +7,9 @@ use super::bench::Bench;
 use crate::ErrorKind;
 use crate::types::Timestamp;
 
-const DEPOSITED: i64 = 1_000;
+pub(super) const DEPOSITED: i64 = 1_000;
 /// Wallet's and card's parts.
-const FORMS: [(i64, i64); 3] = [(7, 0), (0, 9), (5, 6)];
+pub(super) const FORMS: [(i64, i64); 3] = [(7, 0), (0, 9), (5, 6)];
 
 /// What the restarts find: time that went on a little, or past the deadline.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +42,9 @@ fn live_and_die(profile: GatewayProfile, form: (i64, i64), cuts: &[u64], restart
     // A payment that never came on record is asked for again.
     let outcome = orchestrator.run(request).unwrap();
     bench.check_all(&orchestrator, &gateway.journal(), DEPOSITED, 1);
+    let settled = gateway.journal().charges.get("p").map_or(0, |charge| charge.settled);
+    let is_settled = profile.settles && outcome.kind == OutcomeKind::Completed;
+    assert_eq!(settled, if is_settled { form.1 } else { 0 }, "{profile:?}");
     let last = bench.store.last_sequence();
     assert_eq!(orchestrator.drive("p").unwrap(), outcome);
     assert_eq!(bench.store.last_sequence(), last, "what is over stays over");
@@ -76,7 +79,9 @@ fn profiles() -> Vec<GatewayProfile> {
         seed: 0,
         settles: false,
     };
-    let mut profiles: Vec<_> = (0..40).map(|seed| rough.with_seed(seed)).collect();
+    // One in three has captures settled.
+    let profile = |seed| if seed % 3 == 0 { rough.with_seed(seed).settling() } else { rough.with_seed(seed) };
+    let mut profiles: Vec<_> = (0..40).map(profile).collect();
     profiles.push(GatewayProfile::always_approve());
     profiles
 }

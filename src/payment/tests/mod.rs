@@ -2,11 +2,20 @@
 
 mod bench;
 mod crash;
+mod crash_of_the_rest;
+mod deadlines;
 mod events;
 #[cfg(feature = "simulation")]
 mod full;
 mod gateways;
+mod late;
+mod offline;
+mod operator;
 mod orchestrator;
+mod retries;
+mod scripted;
+mod settle;
+mod states;
 mod table;
 
 use crate::error::{Error, ErrorKind, Result};

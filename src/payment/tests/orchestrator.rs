@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::*;
 use super::bench::{Bench, eur_code, policy};
+use super::scripted::{Scripted, commits, no};
 use crate::clock::ManualClock;
 use crate::money::Money;
 use crate::sync::Mutex;
@@ -13,76 +14,6 @@ use crate::types::{Sequence, Timestamp};
 use crate::{Durability, ErrorKind, Metadata, Options, StreamId};
 
 const APPROVE: GatewayProfile = GatewayProfile::always_approve();
-
-/// A gateway that gives the answers it is told, in order, and then approves.
-#[derive(Debug, Default)]
-struct Scripted {
-    answers: Mutex<Vec<GatewayAnswer>>,
-    outcomes: Mutex<Vec<GatewayOutcome>>,
-    calls: Mutex<Vec<String>>,
-}
-
-impl Scripted {
-    fn new(answers: Vec<GatewayAnswer>, outcomes: Vec<GatewayOutcome>) -> Arc<Self> {
-        Arc::new(Self { answers: Mutex::new(answers), outcomes: Mutex::new(outcomes), calls: Mutex::default() })
-    }
-
-    fn answer(&self, key: &str) -> GatewayAnswer {
-        self.calls.lock().push(key.to_owned());
-        let mut answers = self.answers.lock();
-        if answers.is_empty() {
-            return GatewayAnswer::Approved { reference: "r".into() };
-        }
-        answers.remove(0)
-    }
-}
-
-impl PaymentGateway for Scripted {
-    fn authorise(&self, key: &str, _: Money, _: &str) -> GatewayAnswer {
-        self.answer(key)
-    }
-
-    fn capture(&self, key: &str, _: &str, _: Money) -> GatewayAnswer {
-        self.answer(key)
-    }
-
-    fn void(&self, key: &str, _: &str) -> GatewayAnswer {
-        self.answer(key)
-    }
-
-    fn refund(&self, key: &str, _: &str, _: Money) -> GatewayAnswer {
-        self.answer(key)
-    }
-
-    fn query(&self, key: &str) -> GatewayOutcome {
-        self.calls.lock().push(format!("{key}?"));
-        let mut outcomes = self.outcomes.lock();
-        if outcomes.is_empty() {
-            return GatewayOutcome::Approved { reference: "r".into() };
-        }
-        outcomes.remove(0)
-    }
-}
-
-fn no() -> GatewayAnswer {
-    GatewayAnswer::Declined { reason: "no".into() }
-}
-
-/// The types of all events of the store after the wallet's first two, one text per commit.
-fn commits(bench: &Bench) -> Vec<String> {
-    let mut commits: Vec<(Timestamp, String)> = Vec::new();
-    for event in bench.store.read_all(Sequence::new(3)..) {
-        let event = event.unwrap();
-        match commits.last_mut() {
-            Some((time, text)) if *time == event.timestamp => {
-                text.push(' ');
-                text.push_str(event.event_type.as_str());
-            }
-            _ => commits.push((event.timestamp, event.event_type.to_string())),
-        }
-    }
-    commits.into_iter().map(|(_, text)| text).collect()
-}
 
 #[test]
 fn a_payment_from_a_wallet_takes_two_commits() {

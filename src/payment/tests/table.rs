@@ -11,8 +11,8 @@ use crate::aggregate::EventContext;
 use crate::money::Currency;
 use crate::types::{Sequence, Timestamp};
 
-const DEADLINE: Timestamp = Timestamp::from_micros(1_000_000);
-const POLICY: RetryPolicy = RetryPolicy {
+pub(super) const DEADLINE: Timestamp = Timestamp::from_micros(1_000_000);
+pub(super) const POLICY: RetryPolicy = RetryPolicy {
     initial: Duration::from_micros(10),
     longest: Duration::from_micros(40),
     attempts_max: 3,
@@ -26,11 +26,11 @@ fn apply(saga: &mut PaymentSaga, event: &PaymentEvent) {
     saga.apply(event, &EventContext { sequence, version, timestamp: Timestamp::EPOCH });
 }
 
-fn started(wallet_amount: i64, card_amount: i64) -> PaymentSaga {
+pub(super) fn started(wallet_amount: i64, card_amount: i64) -> PaymentSaga {
     started_as(wallet_amount, card_amount, false)
 }
 
-fn started_as(wallet_amount: i64, card_amount: i64, settles: bool) -> PaymentSaga {
+pub(super) fn started_as(wallet_amount: i64, card_amount: i64, settles: bool) -> PaymentSaga {
     let mut saga = PaymentSaga::new("p");
     let fact = PaymentStarted {
         payment_id: "p".into(),
@@ -64,6 +64,11 @@ fn outcomes() -> [GatewayOutcome; 5] {
     ]
 }
 
+fn may_be_offline(saga: &PaymentSaga) -> bool {
+    let mut calls = [&saga.authorise, &saga.capture, &saga.void].into_iter();
+    !saga.settles() && calls.all(|call| call.unsent == 0 && !call.is_to_be_asked)
+}
+
 /// What may be on record after an action: every answer the world can give, and a crash before the answer.
 fn branches(saga: &PaymentSaga, action: &Action) -> Vec<Vec<PaymentEvent>> {
     match action {
@@ -73,9 +78,8 @@ fn branches(saga: &PaymentSaga, action: &Action) -> Vec<Vec<PaymentEvent>> {
             let published = record::published(saga, *command, *attempt);
             let mut after = saga.clone();
             apply(&mut after, &published);
-            // Without a network once for each command, and asked for without one once in a row, so that paths stay finite.
-            let is_new =
-                |answer: &&GatewayAnswer| **answer != GatewayAnswer::Offline || after.call(*command).unsent == 0;
+            // Without a network once, so that paths stay finite; what settles goes the same ways without that.
+            let is_new = |answer: &&GatewayAnswer| **answer != GatewayAnswer::Offline || may_be_offline(&after);
             let mut all: Vec<_> = answers()
                 .iter()
                 .filter(is_new)
@@ -85,8 +89,7 @@ fn branches(saga: &PaymentSaga, action: &Action) -> Vec<Vec<PaymentEvent>> {
             all
         }
         Action::Query(command) => {
-            let is_asked_again = saga.call(*command).is_to_be_asked;
-            let is_new = |outcome: &&GatewayOutcome| **outcome != GatewayOutcome::Offline || !is_asked_again;
+            let is_new = |outcome: &&GatewayOutcome| **outcome != GatewayOutcome::Offline || may_be_offline(saga);
             outcomes().iter().filter(is_new).map(|outcome| record::queried(saga, *command, outcome)).collect()
         }
         Action::ScheduleRetry { command, due } => vec![vec![record::retry_scheduled(saga, *command, *due)]],
@@ -237,7 +240,7 @@ fn assert_acyclic(edges: &[Vec<usize>]) {
     assert_eq!(ordered, edges.len(), "a path that never ends");
 }
 
-fn all_of(saga: &mut PaymentSaga, events: impl IntoIterator<Item = PaymentEvent>) {
+pub(super) fn all_of(saga: &mut PaymentSaga, events: impl IntoIterator<Item = PaymentEvent>) {
     events.into_iter().for_each(|event| apply(saga, &event));
 }
 
