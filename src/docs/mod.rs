@@ -23,3 +23,6 @@ pub mod performance {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}

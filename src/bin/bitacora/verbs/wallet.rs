@@ -51,7 +51,8 @@ fn print(loaded: &Loaded<Wallet>, output: &mut Output) -> Result<(), Failure> {
     let rows = document.holds.iter().map(|hold| {
         let expires_at = hold.expires_at.clone().unwrap_or_default();
         let payment_id = hold.payment_id.unwrap_or_default().to_owned();
-        Ok(vec![hold.hold_id.to_owned(), hold.amount.to_string(), payment_id, expires_at])
+        let (amount, captured) = (hold.amount.to_string(), hold.captured.to_string());
+        Ok(vec![hold.hold_id.to_owned(), amount, captured, payment_id, expires_at])
     });
-    output.rows(&["hold_id", "amount", "payment_id", "expires_at"], rows)
+    output.rows(&["hold_id", "amount", "captured", "payment_id", "expires_at"], rows)
 }

@@ -26,6 +26,7 @@ pub(crate) struct WalletDocument<'a> {
 pub(crate) struct Hold<'a> {
     pub(crate) hold_id: &'a str,
     pub(crate) amount: i64,
+    pub(crate) captured: i64,
     pub(crate) payment_id: Option<&'a str>,
     pub(crate) expires_at: Option<String>,
 }
@@ -36,6 +37,7 @@ impl<'a> WalletDocument<'a> {
         let holds = wallet.holds().iter().map(|(hold_id, hold)| Hold {
             hold_id,
             amount: hold.amount,
+            captured: hold.captured,
             payment_id: hold.payment_id.as_deref(),
             expires_at: hold.expires_at.map(render::time),
         });

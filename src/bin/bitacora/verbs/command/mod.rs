@@ -4,7 +4,8 @@
 //! 1. A command is carried out when the one before it has its outcome, so outcomes stand in the input's order.
 //! 2. An outcome is printed only once what it says is durable.
 //! 3. A line that is no command ends the input: everything before it is done and printed, nothing behind it is.
-//! 4. Before the verb may wait for input, every outcome so far is handed to the reader.
+//! 4. Each outcome is handed to the reader before the next command is begun, so a kill leaves at most one command done that
+//!    nobody was told of.
 
 mod carry_out;
 mod fields;
@@ -43,9 +44,6 @@ pub(crate) fn run(args: &CommandArgs, output: &mut Output) -> Outcome {
 fn take_lines(lines: &mut Lines<impl Read>, desk: &Desk, output: &mut Output) -> Result<u64, Failure> {
     let mut refused = 0;
     loop {
-        if !lines.has_one_ready() {
-            output.flush()?;
-        }
         let Some((number, text)) = lines.next()? else { return Ok(refused) };
         if text.trim_ascii().is_empty() {
             continue;
@@ -55,5 +53,6 @@ fn take_lines(lines: &mut Lines<impl Read>, desk: &Desk, output: &mut Output) ->
             .map_err(|error| Failure::from(error).at(format_args!("line {number}")))?;
         refused += u64::from(outcome.is_refused());
         output.json(&Answer { name: ("command_id", &line.command_id), outcome: &outcome })?;
+        output.flush()?;
     }
 }
