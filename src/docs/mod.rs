@@ -12,6 +12,9 @@ pub mod getting_started {}
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
+#[doc = include_str!("payments.md")]
+pub mod payments {}
+
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 

@@ -48,16 +48,17 @@ pub struct Alert {
 pub type AlertHandler = Arc<dyn Fn(&Alert) + Send + Sync>;
 
 impl Alert {
-    /// What there is to be told of a payment that came from `before` to `after`.
-    pub(crate) fn between(before: &PaymentSaga, after: &PaymentSaga) -> Option<Self> {
-        let alert = |kind, reason: &str| {
-            Some(Self { payment_id: after.payment_id().to_owned(), kind, reason: reason.to_owned() })
-        };
-        match (after.parked(), after.refund_failure()) {
-            (Some(reason), _) if before.parked().is_none() => alert(AlertKind::ParkedForReview, reason),
-            (_, Some(reason)) if before.refund_failure().is_none() => alert(AlertKind::RefundFailed, reason),
-            _ => None,
-        }
+    /// What a person has to hear of while a payment stands as it does.
+    pub(crate) fn standing(saga: &PaymentSaga) -> Option<AlertKind> {
+        let refund_failed = saga.refund_failure().map(|_| AlertKind::RefundFailed);
+        saga.parked().map(|_| AlertKind::ParkedForReview).or(refund_failed)
+    }
+
+    /// What there is to be told of a payment that stood otherwise before.
+    pub(crate) fn since(before: Option<AlertKind>, saga: &PaymentSaga) -> Option<Self> {
+        let kind = Self::standing(saga).filter(|kind| before != Some(*kind))?;
+        let reason = saga.parked().or(saga.refund_failure()).unwrap_or_default().to_owned();
+        Some(Self { payment_id: saga.payment_id().to_owned(), kind, reason })
     }
 
     /// Tells it.

@@ -136,9 +136,9 @@ impl Draft {
         }
         let receipt = wallets.store().commit(self.commit(durability)?)?;
         assert!(!receipt.is_repeat, "a commit without an idempotency key is never a repeat");
-        let earlier = self.base.clone();
+        let before = Alert::standing(&self.base);
         self.put_on_record(&receipt);
-        self.alerts.extend(Alert::between(&earlier, &self.base));
+        self.alerts.extend(Alert::since(before, &self.base));
         if let Some(decision) = self.wallet.take() {
             wallets.committed(decision, &receipt)?;
         }

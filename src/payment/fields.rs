@@ -49,9 +49,7 @@ impl FlatFields for PaymentEvent {
                 ("command_id", fact.command_id.to_string().as_str().into()),
                 ("idempotency_key", fact.idempotency_key.as_str().into()),
             ],
-            Self::CompensationStepSucceeded(fact) => {
-                vec![("step", fact.step.as_str().into()), ("attempt", fact.attempt.into())]
-            }
+            Self::CompensationStepSucceeded(fact) => attempt_fields(fact.step, fact.attempt),
             Self::CompensationStepFailed(fact) => failure_fields(fact.step, fact.attempt, fact.kind, &fact.reason),
             Self::PaymentCompleted(fact) => vec![
                 ("amount", fact.wallet_amount.saturating_add(fact.card_amount).into()),
@@ -67,25 +65,38 @@ impl FlatFields for PaymentEvent {
                 ("recovery_id", fact.recovery_id.as_str().into()),
                 ("in_doubt", fact.in_doubt.map(GatewayCommand::as_str).into()),
             ],
-            Self::DeadlineScheduled(fact) => {
-                vec![("deadline", fact.deadline.into()), ("reason", fact.reason.as_str().into())]
-            }
-            Self::DeadlineReached(fact) => vec![("deadline", fact.deadline.into())],
-            Self::OperatorCancelled(fact) => operator_fields(&fact.operator, &fact.reason),
-            Self::OperatorRetried(fact) => operator_fields(&fact.operator, &fact.reason),
-            Self::OperatorResolved(fact) => {
-                let mut fields = operator_fields(&fact.operator, &fact.reason);
-                fields.push(("resolution", fact.resolution.as_str().into()));
-                fields
-            }
-            Self::OfflineAccepted(fact) => {
-                vec![("amount", fact.amount.into()), ("upload_by", fact.upload_by.into())]
-            }
+            Self::DeadlineScheduled(_)
+            | Self::DeadlineReached(_)
+            | Self::OperatorCancelled(_)
+            | Self::OperatorRetried(_)
+            | Self::OperatorResolved(_)
+            | Self::OfflineAccepted(_) => beside_fields(self),
             Self::LateSuccessDetected(_)
             | Self::RefundPublished(_)
             | Self::RefundSucceeded(_)
             | Self::RefundFailed(_) => late_fields(self),
         }
+    }
+}
+
+/// Of what happens beside the steps.
+fn beside_fields(event: &PaymentEvent) -> Vec<(&'static str, FieldValue)> {
+    match event {
+        PaymentEvent::DeadlineScheduled(fact) => {
+            vec![("deadline", fact.deadline.into()), ("reason", fact.reason.as_str().into())]
+        }
+        PaymentEvent::DeadlineReached(fact) => vec![("deadline", fact.deadline.into())],
+        PaymentEvent::OperatorCancelled(fact) => operator_fields(&fact.operator, &fact.reason),
+        PaymentEvent::OperatorRetried(fact) => operator_fields(&fact.operator, &fact.reason),
+        PaymentEvent::OperatorResolved(fact) => {
+            let mut fields = operator_fields(&fact.operator, &fact.reason);
+            fields.push(("resolution", fact.resolution.as_str().into()));
+            fields
+        }
+        PaymentEvent::OfflineAccepted(fact) => {
+            vec![("amount", fact.amount.into()), ("upload_by", fact.upload_by.into())]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -117,6 +128,10 @@ fn late_fields(event: &PaymentEvent) -> Vec<(&'static str, FieldValue)> {
 
 fn operator_fields(operator: &str, reason: &str) -> Vec<(&'static str, FieldValue)> {
     vec![("operator", operator.into()), ("reason", reason.into())]
+}
+
+fn attempt_fields(step: Step, attempt: u32) -> Vec<(&'static str, FieldValue)> {
+    vec![("step", step.as_str().into()), ("attempt", attempt.into())]
 }
 
 fn failure_fields(step: Step, attempt: u32, kind: FailureKind, reason: &str) -> Vec<(&'static str, FieldValue)> {

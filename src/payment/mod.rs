@@ -1,16 +1,17 @@
 //! Payments: a saga over a wallet in this store and a card gateway outside.
 //!
 //! A payment (stream `payment-<payment_id>`) is paid from a wallet, by card, or split over both: reserve (the wallet's part is
-//! held), charge (the card's part is authorised), capture (both are taken). Refused, or not done by its deadline, it is undone in
-//! reverse. Its outcome is one of three: *completed*; *compensated*, where a hold or an authorisation was undone;
-//! *rejected*, where it ended with nothing to undo.
+//! held), charge (the card's part is authorised), capture (both are taken), and, where the gateway asks for it, settle. Refused, or
+//! not done by its deadline, it is undone in reverse. Its outcome is one of three: *completed*; *compensated*, where a hold or an
+//! authorisation was undone; *rejected*, where it ended with nothing to undo.
 //!
 //! The rule is: *write the intent, then act*. Every command to the gateway is on record, durably, before it is sent, under an
 //! idempotency key that stays the same over all retries, and its answer is recorded. A command that is on record and not
 //! answered is in doubt: the gateway is asked, or it is sent again under the same key. A step in this store has no
 //! intent: its effect and the payment's progress are one commit over both streams.
 //!
-//! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out.
+//! What to do next is decided by [`next`], a pure function of the log; the [`Orchestrator`] carries it out. The page
+//! [`docs::payments`](crate::docs::payments) has all states and rules.
 
 mod alert;
 mod call;

@@ -76,6 +76,8 @@ struct Entry {
     /// Workers that are about to put its acceptance on record.
     pending: u32,
     is_stored: bool,
+    /// It was uploaded, or ended: whoever is late with its acceptance does not count it again.
+    is_settled: bool,
 }
 
 /// The counters. `None` until the log was asked.
@@ -91,7 +93,10 @@ impl OfflineCounters {
             return;
         }
         if let Some(entries) = &mut *self.entries.lock() {
-            release(entries, saga.payment_id(), |entry| entry.is_stored = false);
+            release(entries, saga.payment_id(), |entry| {
+                entry.is_stored = false;
+                entry.is_settled = true;
+            });
         }
     }
 
@@ -115,7 +120,7 @@ impl OfflineCounters {
         if let Some(reason) = refusal(policy, entries, amount) {
             return Ok(Err(reason));
         }
-        entries.insert(payment_id.to_owned(), Entry { amount, pending: 1, is_stored: false });
+        entries.insert(payment_id.to_owned(), Entry { amount, pending: 1, is_stored: false, is_settled: false });
         Ok(Ok(()))
     }
 
@@ -124,7 +129,7 @@ impl OfflineCounters {
         if let Some(entries) = &mut *self.entries.lock() {
             release(entries, payment_id, |entry| {
                 entry.pending = entry.pending.saturating_sub(1);
-                entry.is_stored |= is_on_record;
+                entry.is_stored |= is_on_record && !entry.is_settled;
             });
         }
     }
@@ -168,7 +173,7 @@ fn stored_in<'a>(
     for payment_id in payment_ids {
         let saga = Draft::load(orchestrator.store(), payment_id)?.saga;
         if let Some(amount) = saga.card_part().filter(|_| saga.is_stored_offline()) {
-            entries.insert(payment_id.clone(), Entry { amount, pending: 0, is_stored: true });
+            entries.insert(payment_id.clone(), Entry { amount, pending: 0, is_stored: true, is_settled: false });
         }
     }
     Ok(entries)
@@ -240,5 +245,26 @@ impl Orchestrator {
         let result = self.flush(draft);
         self.inner.offline.conclude(&payment_id, result.is_ok());
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What: a payment that was uploaded by one worker while another one had only just put its acceptance on record stayed
+    /// counted. Why: the end of the reservation set what the upload had cleared. How found: by reading it.
+    #[test]
+    fn an_acceptance_that_is_noted_after_the_upload_counts_no_more() {
+        let amount = Money::new(5, Currency::from_code("EUR").unwrap());
+        let entry = Entry { amount, pending: 1, is_stored: false, is_settled: false };
+        let counters = OfflineCounters { entries: Mutex::new(Some(BTreeMap::from([("p".to_owned(), entry)]))) };
+        let mut uploaded = PaymentSaga::new("p");
+        uploaded.offline = Some(OfflineAccepted { amount: 5, upload_by: Timestamp::EPOCH });
+        uploaded.authorise.published(1);
+        uploaded.authorise.approved();
+        counters.note(&uploaded);
+        counters.conclude("p", true);
+        assert!(counters.entries.lock().as_ref().unwrap().is_empty());
     }
 }

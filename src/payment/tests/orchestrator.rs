@@ -298,7 +298,7 @@ fn sixteen_threads_on_one_wallet_end_every_payment() {
         timeout_after_permille: 150,
         timeout_before_permille: 150,
         seed: 3,
-        settles: false,
+        settles: true,
     };
     let bench = Bench::ticking(10_000);
     let gateway = bench.gateway(rough);
