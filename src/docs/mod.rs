@@ -18,6 +18,9 @@ pub mod payments {}
 #[doc = include_str!("recovery.md")]
 pub mod recovery {}
 
+#[doc = include_str!("wallet.md")]
+pub mod wallet {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
