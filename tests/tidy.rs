@@ -110,6 +110,30 @@ fn every_module_of_the_crate_has_a_layer() {
     assert_eq!(modules("mod a;\npub mod b;\npub(crate) mod c;\nmod d { }\n// mod e;\n"), ["a", "b", "c"]);
 }
 
+/// A name in a table of tests is a promise; a test that was renamed breaks it.
+#[test]
+fn every_test_that_the_book_names_on_recovery_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("src/docs/recovery.md")).unwrap();
+    let sources = sources();
+    let named = test_names(&page);
+    assert!(named.len() > 40, "{named:?}");
+    let is_there = |name: &str| sources.iter().any(|source| source.text.contains(&format!("fn {name}()")));
+    let missing: Vec<_> = named.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "the page names tests that there are not: {missing:?}");
+    assert_eq!(test_names("`a_b_c_d` `a_b_c` `a::b_c_d_e()` `A_B_C_D`"), ["a_b_c_d"]);
+}
+
+/// What is set as code and can only be a test's name: small letters, and at least three underscores.
+fn test_names(page: &str) -> Vec<&str> {
+    let is_name = |text: &&str| {
+        let is_word =
+            |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+        text.chars().all(is_word) && text.matches('_').count() >= 3
+    };
+    page.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_name).collect()
+}
+
 fn sources() -> Vec<Source> {
     fn walk(root: &Path, directory: &Path, found: &mut Vec<Source>) {
         let Ok(entries) = fs::read_dir(directory) else { return };

@@ -18,6 +18,8 @@ use crate::store::{Options, Store};
 use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, StreamId, Version};
 use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent, WalletLimits};
 
+mod checks;
+mod faults;
 mod health;
 mod registered;
 

@@ -12,7 +12,7 @@ use crate::payment::{GatewayProfile, MemoryGateway, Orchestrator, OrchestratorOp
 use crate::snapshot::SnapshotPolicy;
 use crate::store::{Commit, Options, Store};
 use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, Sequence, StreamId, Timestamp, Version};
-use crate::wallet::{Wallet, WalletCommand};
+use crate::wallet::{Wallet, WalletCommand, WalletLimits};
 
 struct Till {
     store: Store,
@@ -41,7 +41,10 @@ impl Till {
     }
 
     fn open(&self, user_id: &str) {
-        self.execute(user_id, &WalletCommand::Open { currency: usd(), overdraft_limit: 0 });
+        self.execute(
+            user_id,
+            &WalletCommand::Open { currency: usd(), overdraft_limit: 0, limits: WalletLimits::default() },
+        );
     }
 
     fn deposit(&self, user_id: &str, minor: i64) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitacora::aggregate::DomainEvent;
 use bitacora::payment::{FailureKind, OutcomeKind, PaymentEvent, PaymentState, Step};
+use bitacora::service::RecoveryEvent;
 use bitacora::wallet::WalletEvent;
 use bitacora::{Event, Store};
 
@@ -217,6 +218,9 @@ impl Books {
         if let Some(user) = event.stream.aggregate_id("wallet") {
             let fact = WalletEvent::decode(event).map_err(|error| error.to_string())?;
             return self.accounts.entry(user.to_owned()).or_default().take(&fact);
+        }
+        if event.stream.as_str() == bitacora::service::RECOVERY_STREAM {
+            return RecoveryEvent::decode(event).map(drop).map_err(|error| error.to_string());
         }
         let payment_id = event.stream.aggregate_id("payment").ok_or("neither a wallet nor a payment")?;
         let fact = PaymentEvent::decode(event).map_err(|error| error.to_string())?;

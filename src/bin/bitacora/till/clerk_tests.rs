@@ -50,6 +50,12 @@ impl World {
         (String::from_utf8(acks).unwrap(), summary)
     }
 
+    /// Events, without those that tell of recoveries.
+    fn events_of_the_day(&self) -> usize {
+        let of_recoveries = |event: &bitacora::Event| event.stream.as_str() == bitacora::service::RECOVERY_STREAM;
+        self.store.read_all(..).filter(|event| !of_recoveries(event.as_ref().unwrap())).count()
+    }
+
     fn types(&self, stream: &str) -> Vec<String> {
         let events = self.store.read_stream(&bitacora::StreamId::new(stream).unwrap(), ..);
         events.map(|event| event.unwrap().event_type.to_string()).collect()
@@ -72,11 +78,11 @@ fn a_withdrawal_that_is_not_covered_is_on_record_and_decided_once() {
     assert_eq!(world.types("wallet-ana"), ["WalletOpened", "FundsDeposited"]);
 
     // Now it would be covered; what was decided stays decided.
-    let events = world.store.last_sequence();
+    let events = world.events_of_the_day();
     let (acks, again) = world.run(lines, "0", TopUps::Made);
     assert_eq!(again, first);
     assert_eq!(acks, "");
-    assert_eq!(world.store.last_sequence(), events, "a line that is done costs no event");
+    assert_eq!(world.events_of_the_day(), events, "a line that is done costs no event");
 }
 
 #[test]
@@ -143,7 +149,7 @@ fn unreadable_lines_open_no_wallet_and_put_nothing_on_record() {
     let (acks, summary) = world.run(lines, "0", TopUps::Made);
     assert_eq!((summary.lines, summary.refused.len()), (4, 4));
     assert_eq!(acks, "");
-    assert_eq!(world.store.last_sequence(), Sequence::ZERO);
+    assert_eq!(world.events_of_the_day(), 0);
 }
 
 #[test]
