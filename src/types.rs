@@ -167,6 +167,9 @@ name! {
     EventType, "event type", limits::EVENT_TYPE_BYTES_MAX
 }
 
+/// What the names of the store's own streams start with.
+pub(crate) const SYSTEM_PREFIX: &str = "system-";
+
 impl StreamId {
     /// The stream of one aggregate.
     ///
@@ -174,6 +177,12 @@ impl StreamId {
     /// `InvalidInput`: the name made of both is empty, too long, or has control characters.
     pub fn of(aggregate_type: &str, aggregate_id: &str) -> Result<Self> {
         Self::new(format!("{aggregate_type}-{aggregate_id}"))
+    }
+
+    /// Whether it is one of the store's own, whose names start with `system-`: consumers pass over their events.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.as_str().starts_with(SYSTEM_PREFIX)
     }
 
     /// The aggregate's id, if this is a stream of `aggregate_type`.

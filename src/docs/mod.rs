@@ -21,6 +21,9 @@ pub mod recovery {}
 #[doc = include_str!("wallet.md")]
 pub mod wallet {}
 
+#[doc = include_str!("subscriptions.md")]
+pub mod subscriptions {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 

@@ -158,7 +158,8 @@ pub(crate) fn correlation_id_in(bytes: &[u8]) -> Option<&str> {
         return None;
     }
     fields.take(3 + 16)?;
-    (fields.short()?, fields.short()?);
+    fields.short()?;
+    fields.short()?;
     if flags & FLAG_TAGS != 0 {
         take_tags(&mut fields)?;
     }

@@ -2,12 +2,20 @@
 //!
 //! A checkpoint that cannot be read counts as none: its consumer goes back, and sees again what it has seen. It never
 //! goes ahead of what was set.
+//!
+//! Consumers' checkpoints are in the log too, now and then: events of the stream `system-checkpoints`. An index that is made anew,
+//! or lost the latest changes of its state to a power cut, gets them from there. Only what lies beyond the index has to be looked
+//! through for that: a checkpoint is set before its event is written, and an ingest makes durable what was set before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Mutex;
-use crate::types::Sequence;
+use crate::types::{CodecId, Sequence};
 
 use super::{Index, StateWrite};
 
@@ -16,6 +24,54 @@ pub(crate) const CHECKPOINT_NAME_BYTES_MAX: usize = 255;
 
 /// A checkpoint's data, bytes: it is written whole each time.
 pub(crate) const CHECKPOINT_DATA_BYTES_MAX: usize = 1024 * 1024;
+
+/// The stream of the events that hold consumers' checkpoints.
+pub(crate) const LOGGED_STREAM: &str = "system-checkpoints";
+/// Their type.
+pub(crate) const LOGGED_TYPE: &str = "ConsumerCheckpoint";
+/// The version of their payload.
+pub(crate) const LOGGED_SCHEMA: u16 = 1;
+
+/// Their payload.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Logged {
+    name: String,
+    sequence: u64,
+}
+
+/// Checkpoints by the names of their consumers.
+pub(crate) type Checkpointed = BTreeMap<String, Sequence>;
+
+/// The payload of the event that holds a checkpoint.
+///
+/// # Errors
+/// `InvalidInput`: the name is longer than any consumer's.
+pub(crate) fn encode_logged(name: &str, sequence: Sequence) -> Result<Vec<u8>> {
+    codec::encode(&Logged { name: name.to_owned(), sequence: sequence.get() })
+}
+
+/// The checkpoint in the event at `at`; `None` where it is of another kind or version, or says what cannot be: that a consumer had
+/// dealt with what came after it.
+pub(crate) fn decode_logged(
+    event_type: &str,
+    schema_version: u16,
+    codec: CodecId,
+    payload: &[u8],
+    at: Sequence,
+) -> Option<(String, Sequence)> {
+    if (event_type, schema_version, codec) != (LOGGED_TYPE, LOGGED_SCHEMA, CodecId::BINCODE) {
+        return None;
+    }
+    let Logged { name, sequence } = codec::decode(payload).ok()?;
+    let sequence = Sequence::new(sequence);
+    (sequence < at && key(&name).is_ok()).then_some((name, sequence))
+}
+
+/// Notes the later one of what is noted and this.
+pub(crate) fn note(checkpointed: &mut Checkpointed, name: String, sequence: Sequence) {
+    let noted = checkpointed.entry(name).or_default();
+    *noted = sequence.max(*noted);
+}
 
 const PREFIX: &[u8] = b"c/";
 const FORMAT: u8 = 1;
@@ -70,11 +126,18 @@ pub(crate) struct Checkpoints {
     index: Arc<dyn Index>,
     /// Held from looking at a checkpoint to setting it, so that two setters cannot make it go back.
     setting: Mutex<()>,
+    /// What the log has and the index, which is open to read, has not.
+    logged: Checkpointed,
 }
 
 impl Checkpoints {
     pub(crate) fn new(index: Arc<dyn Index>) -> Self {
-        Self { index, setting: Mutex::new(()) }
+        Self { index, setting: Mutex::new(()), logged: Checkpointed::new() }
+    }
+
+    /// The same over an index that is open to read, and what the log has beyond it.
+    pub(crate) fn with_logged(index: Arc<dyn Index>, logged: Checkpointed) -> Self {
+        Self { logged, ..Self::new(index) }
     }
 
     /// A consumer's checkpoint.
@@ -82,6 +145,13 @@ impl Checkpoints {
     /// # Errors
     /// `InvalidInput`: the name. `Io`, `Closed`: the index.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Checkpoint>> {
+        let set = self.set_in_index(name)?;
+        let logged = self.logged.get(name).copied().unwrap_or(Sequence::ZERO);
+        let is_set = logged == Sequence::ZERO || set.as_ref().is_some_and(|set| set.sequence >= logged);
+        Ok(if is_set { set } else { Some(Checkpoint { sequence: logged, data: Vec::new() }) })
+    }
+
+    fn set_in_index(&self, name: &str) -> Result<Option<Checkpoint>> {
         let Some(bytes) = self.index.state(&key(name)?)? else { return Ok(None) };
         let checkpoint = decode(&bytes);
         if checkpoint.is_none() {
@@ -111,6 +181,36 @@ impl Checkpoints {
         }
         self.index.write_state(&[StateWrite::Put(key, encode(checkpoint))], checkpoint.sequence)
     }
+
+    /// Sets a consumer's checkpoint, without data, where it is not as far yet. The log must be durable up to it.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the name. `Io`, `StorageFull`, `Closed`: the index.
+    pub(crate) fn advance(&self, name: &str, sequence: Sequence) -> Result<()> {
+        let _setting = self.setting.lock();
+        if self.get(name)?.is_some_and(|set| set.sequence >= sequence) {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint { sequence, data: Vec::new() };
+        self.index.write_state(&[StateWrite::Put(key(name)?, encode(&checkpoint))], sequence)
+    }
+
+    /// Whether this may be a consumer's name.
+    ///
+    /// # Errors
+    /// `InvalidInput`: it may not.
+    pub(crate) fn check_name(name: &str) -> Result<()> {
+        key(name).map(drop)
+    }
+}
+
+/// Puts checkpoints that the log holds back into an index that lost them. Where they are set further they stay.
+///
+/// # Errors
+/// `Io`, `StorageFull`: the index.
+pub(crate) fn restore(index: &Arc<dyn Index>, logged: &Checkpointed) -> Result<()> {
+    let checkpoints = Checkpoints::new(Arc::clone(index));
+    logged.iter().try_for_each(|(name, sequence)| checkpoints.advance(name, *sequence))
 }
 
 #[cfg(test)]
@@ -138,6 +238,48 @@ mod tests {
         let golden = [1, 5, 0, 0, 0, 0, 0, 0, 0, b'a', b'b', 250, 255, 122, 147];
         assert_eq!(encode(&checkpoint(5, b"ab")), golden);
         assert_eq!(decode(&golden), Some(checkpoint(5, b"ab")));
+    }
+
+    #[test]
+    fn golden_bytes_of_a_logged_checkpoint() {
+        let golden = [6, b'e', b'x', b'p', b'o', b'r', b't', 251, 44, 1];
+        assert_eq!(encode_logged("export", Sequence::new(300)).unwrap(), golden);
+        let decoded = |at| decode_logged(LOGGED_TYPE, LOGGED_SCHEMA, CodecId::BINCODE, &golden, Sequence::new(at));
+        assert_eq!(decoded(301), Some(("export".to_owned(), Sequence::new(300))));
+        assert_eq!(decoded(300), None, "an event cannot hold a checkpoint beyond itself");
+    }
+
+    #[test]
+    fn what_is_no_logged_checkpoint_is_passed_over() {
+        let payload = encode_logged("export", Sequence::new(3)).unwrap();
+        let at = Sequence::new(9);
+        assert!(decode_logged(LOGGED_TYPE, LOGGED_SCHEMA, CodecId::BINCODE, &payload, at).is_some());
+        assert_eq!(decode_logged("Other", LOGGED_SCHEMA, CodecId::BINCODE, &payload, at), None);
+        assert_eq!(decode_logged(LOGGED_TYPE, 2, CodecId::BINCODE, &payload, at), None);
+        assert_eq!(decode_logged(LOGGED_TYPE, LOGGED_SCHEMA, CodecId::JSON, &payload, at), None);
+        assert_eq!(decode_logged(LOGGED_TYPE, LOGGED_SCHEMA, CodecId::BINCODE, &payload[1..], at), None);
+        let nameless = encode_logged("", Sequence::new(3)).unwrap();
+        assert_eq!(decode_logged(LOGGED_TYPE, LOGGED_SCHEMA, CodecId::BINCODE, &nameless, at), None);
+    }
+
+    #[test]
+    fn what_the_log_holds_is_restored_and_never_takes_a_checkpoint_back() {
+        let (_, index, checkpoints) = checkpoints();
+        checkpoints.set("a", &checkpoint(5, b"data")).unwrap();
+        checkpoints.set("b", &checkpoint(5, b"data")).unwrap();
+        let mut logged = Checkpointed::new();
+        for (name, sequence) in [("a", 4), ("b", 7), ("b", 6), ("c", 3)] {
+            note(&mut logged, name.to_owned(), Sequence::new(sequence));
+        }
+        let overlaid = Checkpoints::with_logged(Arc::clone(&index), logged.clone());
+        let expected = [("a", checkpoint(5, b"data")), ("b", checkpoint(7, b"")), ("c", checkpoint(3, b""))];
+        for (name, checkpoint) in &expected {
+            assert_eq!(overlaid.get(name).unwrap().as_ref(), Some(checkpoint), "over an index that is open to read");
+        }
+        restore(&index, &logged).unwrap();
+        for (name, checkpoint) in &expected {
+            assert_eq!(checkpoints.get(name).unwrap().as_ref(), Some(checkpoint));
+        }
     }
 
     #[test]

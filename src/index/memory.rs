@@ -209,10 +209,39 @@ impl IndexProvider for MemoryIndexProvider {
     }
 }
 
+#[cfg(test)]
+impl MemoryIndexProvider {
+    /// Changes the entries of the index in `directory` behind its back.
+    pub(crate) fn edit(&self, directory: &Path, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)) {
+        if let Some(content) = self.folder(directory) {
+            change(Arc::make_mut(&mut content.lock().view.index));
+        }
+    }
+
+    /// Makes the index in `directory` one that the version before this format wrote, as far as its watermark tells.
+    pub(crate) fn make_older(&self, directory: &Path) {
+        self.edit(directory, |entries| {
+            let Some(watermark) = entries.get_mut(keys::WATERMARK_KEY) else { return };
+            watermark[0] -= 1;
+            let content = watermark.len() - 4;
+            let crc = crc32fast::hash(&watermark[..content]);
+            watermark[content..].copy_from_slice(&crc.to_le_bytes());
+        });
+    }
+}
+
 /// What all folders of a [`MemoryIndexProvider`] held at one moment.
 #[cfg(any(test, feature = "simulation"))]
 #[derive(Clone)]
 pub struct MemoryIndexImage(BTreeMap<PathBuf, Content>);
+
+#[cfg(test)]
+impl MemoryIndexImage {
+    /// Whether there was no index at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 #[cfg(any(test, feature = "simulation"))]
 impl std::fmt::Debug for MemoryIndexImage {
@@ -556,12 +585,7 @@ mod tests {
         let index = provider.open(Path::new(FOLDER), STORE).unwrap();
         index.ingest(&Log::default().batch(&["a"], &[])).unwrap();
         index.close().unwrap();
-        let content = provider.folder(Path::new(FOLDER)).unwrap();
-        let mut older = keys::encode_watermark(&watermark(1));
-        older.truncate(older.len() - 4);
-        older[0] = 1;
-        older.extend_from_slice(&crc32fast::hash(&older).to_le_bytes());
-        Arc::make_mut(&mut content.lock().view.index).insert(keys::WATERMARK_KEY.to_vec(), older);
+        provider.make_older(Path::new(FOLDER));
         let IndexEvidence::Unusable(why) = provider.evidence(Path::new(FOLDER), STORE) else { panic!("older") };
         assert!(why.contains("format 1"), "{why}");
         assert_eq!(provider.open(Path::new(FOLDER), STORE).unwrap_err().kind(), ErrorKind::Io);

@@ -15,6 +15,7 @@ use crate::limits::POSTING_EVENTS_MAX;
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Version};
 
+use super::checkpoints::{self, Checkpointed};
 use super::{CorrelationPosting, Direction, IndexBatch, KeyEntry, Place, Posting, StreamHead, Watermark};
 
 /// What a stream, a key or a correlation id takes beside its text and its places: the entry in the map, at the map's usual load, and
@@ -172,6 +173,8 @@ pub(crate) struct Tail {
     streams: HashMap<StreamId, StreamTail>,
     keys: HashMap<String, KeyEntry>,
     correlations: Correlations,
+    /// What a walk of the log met.
+    checkpoints: Checkpointed,
     events: usize,
     text_bytes: usize,
     last: Option<(Sequence, Sequence)>,
@@ -216,6 +219,16 @@ impl Tail {
         self.text_bytes += key.len();
         let previous = self.keys.insert(key, entry);
         assert!(previous.is_none(), "an idempotency key is used by one commit");
+    }
+
+    /// Takes in a checkpoint that an event holds.
+    pub(crate) fn note_checkpoint(&mut self, name: String, sequence: Sequence) {
+        checkpoints::note(&mut self.checkpoints, name, sequence);
+    }
+
+    /// The checkpoints that were noted, for the index's state. They are no part of a batch.
+    pub(crate) fn take_checkpoints(&mut self) -> Checkpointed {
+        std::mem::take(&mut self.checkpoints)
     }
 
     pub(crate) fn head(&self, stream: &str) -> Option<StreamHead> {

@@ -195,7 +195,7 @@ pub(crate) fn collect(
             continue;
         }
         let event = placed.record.to_event(placed.sequence, frame.header.timestamp);
-        take(event.map_err(|defect| damaged(FrameDefect::Record(0, defect)))?);
+        take(event.map_err(|defect| damaged_record(frame, defect))?);
     }
     Ok(())
 }
@@ -207,6 +207,11 @@ pub(crate) fn damaged_in(frame: &FrameRef<'_>, defect: FrameDefect) -> Error {
         _ => frame.header.first_sequence,
     };
     files::corrupt(frame.segment(), frame.offset, sequence, "a sound frame", defect.to_string())
+}
+
+/// The error for a record that is checked and cannot be read.
+pub(crate) fn damaged_record(frame: &FrameRef<'_>, defect: record::RecordDefect) -> Error {
+    damaged_in(frame, FrameDefect::Record(0, defect))
 }
 
 /// The time of the commit that holds `sequence`, which must be in the log.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::format::frame::{FrameRef, to_u64};
+use crate::format::frame::{FrameRef, PlacedRecord, to_u64};
 use crate::format::segment::SegmentHeader;
+use crate::index::checkpoints;
 use crate::index::tail::Tail;
 use crate::index::{KeyEntry, Place, Watermark};
 use crate::log::cursor;
@@ -324,6 +325,9 @@ pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
         if let Some(correlation_id) = placed.record.correlation_id() {
             tail.record_correlation(correlation_id, place);
         }
+        if stream.as_str() == checkpoints::LOGGED_STREAM {
+            note_checkpoint(tail, &placed);
+        }
     }
     if let Some((key, content_hash)) = frame.key().map_err(damaged)? {
         let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };
@@ -340,6 +344,17 @@ pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
         tail.record_key(key.to_owned(), entry);
     }
     Ok(())
+}
+
+fn note_checkpoint(tail: &mut Tail, placed: &PlacedRecord<'_>) {
+    let record = &placed.record;
+    let (event_type, schema_version, codec) = (record.event_type, record.schema_version, record.codec);
+    match checkpoints::decode_logged(event_type, schema_version, codec, record.payload, placed.sequence) {
+        Some((name, sequence)) => tail.note_checkpoint(name, sequence),
+        None => {
+            tracing::warn!(sequence = %placed.sequence, event_type, "an event holds no checkpoint that can be read")
+        }
+    }
 }
 
 fn place_of(frame: &FrameRef<'_>, sequence: Sequence, offset: u64) -> Place {

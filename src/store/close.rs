@@ -11,7 +11,9 @@ use crate::index::{IndexBatch, Watermark};
 use crate::log::writer::WriteError;
 use crate::recovery::examine::CONTROL;
 use crate::recovery::walk::watermark;
+use crate::sabotage::{self, Defect};
 use crate::sync::Ordering;
+use crate::types::Sequence;
 
 impl Shared {
     /// Closes: later calls are answered `Closed`. What was submitted is written first.
@@ -20,6 +22,7 @@ impl Shared {
     /// `Poisoned`: an earlier failure stopped the store. `Io`: a write or a sync failed. In both cases the next open
     /// recovers. An index that could not be brought up to date is no error: the next open reads more.
     pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        self.log_checkpoints();
         {
             let mut state = self.commits.lock();
             if std::mem::replace(&mut state.is_closed, true) {
@@ -31,6 +34,7 @@ impl Shared {
         *self.keeping.lock() = true;
         self.is_closed.store(true, Ordering::Release);
         self.chores.stop();
+        self.watch.wake();
         outcome
     }
 
@@ -110,11 +114,32 @@ impl Shared {
         }
     }
 
+    /// Makes the log durable up to what is about to enter the index's state. Nothing enters that above what is durable, and
+    /// nothing after the store is poisoned.
+    ///
+    /// # Errors
+    /// `InvalidInput`: it is beyond the log. `Io`, `Poisoned`, `Closed`, `ReadOnly`.
+    pub(crate) fn make_durable(&self, what: &str, sequence: Sequence) -> Result<()> {
+        self.writer()?;
+        let shown = self.places.sequence();
+        if sequence > shown {
+            let text = format!("the {what} rests on sequence {sequence}, and the log ends at {shown}");
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        if sequence > self.places.durable() && !sabotage::has(Defect::SnapshotBeforeSync) {
+            self.sync()?;
+        }
+        if self.latch.is_tripped() {
+            return Err(Error::new(ErrorKind::Poisoned, "an earlier failure stopped this store; open it again"));
+        }
+        Ok(())
+    }
+
     /// Syncs, and returns how far the log is durable.
     ///
     /// # Errors
     /// `Io`, `Poisoned`, `Closed`, `ReadOnly`.
-    pub(crate) fn sync(&self) -> Result<crate::types::Sequence> {
+    pub(crate) fn sync(&self) -> Result<Sequence> {
         self.writer()?;
         while self.lead_waiting() {}
         if let Some(error) = self.commits.lock().queue.poisoned() {

@@ -122,7 +122,13 @@ impl DoubleEndedIterator for CorrelationEvents {
 
 impl Shared {
     /// The places of the events with a correlation id: from the index up to where the tails begin, and from the tails.
-    fn correlated(&self, id: &str, from: Sequence, direction: Direction, limit: usize) -> Result<Vec<Place>> {
+    pub(super) fn correlated(
+        &self,
+        id: &str,
+        from: Sequence,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Place>> {
         // Pinned together: what leaves the tails after this is in the index, and is passed over there.
         let (in_tail, tail_first) = {
             let view = self.view.read();
@@ -147,7 +153,7 @@ impl Shared {
         Ok(found)
     }
 
-    fn correlated_event(&self, place: &Place, id: &str) -> Result<Event> {
+    pub(super) fn correlated_event(&self, place: &Place, id: &str) -> Result<Event> {
         let event = self.read_at(place)?;
         if event.metadata.correlation_id.as_deref() != Some(id) {
             let expected = format!("an event with correlation id {id:?}, as the index says");

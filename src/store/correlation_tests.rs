@@ -119,3 +119,52 @@ fn a_read_by_correlation_id_shows_what_was_there_when_it_began() {
     assert_eq!(sequences(before), [3, 7, 10]);
     assert_eq!(sequences(backwards), [10, 7, 3]);
 }
+
+/// An index on its own, so that a test can reach into it.
+fn with_index() -> (Environment, MemoryIndexProvider) {
+    let index = MemoryIndexProvider::default();
+    (Environment::new(Environment::in_memory().disk, Arc::new(index.clone())), index)
+}
+
+#[test]
+fn an_index_of_the_format_without_correlation_ids_is_made_anew() {
+    let (environment, index) = with_index();
+    let store = Store::open_in(&environment, "/s", options().tail_events_max(500)).unwrap();
+    fill(&store, 1_500);
+    store.close().unwrap();
+    index.make_older(Path::new("/s/index"));
+    let reader = Store::open_read_only_in(&environment, "/s").unwrap();
+    check(&reader);
+    let store = Store::open_in(&environment, "/s", options()).unwrap();
+    let IndexUse::Rebuilt { reason } = &store.recovery_report().index else { panic!("it is made anew") };
+    assert!(reason.contains("format 1, where this version makes 2"), "{reason}");
+    check(&store);
+}
+
+#[test]
+fn verify_finds_what_is_missing_or_wrong_under_a_correlation_id() {
+    for wrong in [false, true] {
+        let (environment, index) = with_index();
+        let store = Store::open_in(&environment, "/s", options()).unwrap();
+        fill(&store, 200);
+        store.close().unwrap();
+        assert!(verify_in(&environment, "/s").unwrap().is_ok());
+        index.edit(Path::new("/s/index"), |entries| {
+            let of_second = entries.iter().find(|(key, _)| key.starts_with(b"c") && key[3..].starts_with(b"payment-2"));
+            let (key, value) = of_second.map(|(key, value)| (key.clone(), value.clone())).unwrap();
+            if wrong {
+                let first = entries.iter().find(|(key, _)| key[3..].starts_with(b"payment-1")).unwrap().0.clone();
+                entries.insert(first, value);
+            } else {
+                entries.remove(&key);
+            }
+        });
+        let report = verify_in(&environment, "/s").unwrap();
+        let id = if wrong { "payment-1" } else { "payment-2" };
+        let found: Vec<_> = report.findings.iter().map(|finding| (finding.kind, finding.detail.contains(id))).collect();
+        assert_eq!(found, [(FindingKind::Index, true)], "{:?}", report.findings);
+        let reader = Store::open_read_only_in(&environment, "/s").unwrap();
+        let first = reader.read_correlation("payment-1", ..).next().unwrap();
+        assert_eq!(first.is_err(), wrong, "an event with another correlation id is never given out");
+    }
+}

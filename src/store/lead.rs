@@ -133,6 +133,7 @@ impl Shared {
             abandoned.resolve(GroupResult { completed: 0, failure: failure.clone(), timestamp });
         }
         group.resolve(GroupResult { completed: done, failure, timestamp });
+        self.watch.announce();
         if is_tail_full {
             self.chores.wake();
         }

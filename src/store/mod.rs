@@ -9,6 +9,7 @@ mod chores;
 mod close;
 mod commit;
 mod committer;
+mod consumer;
 mod correlation;
 mod create;
 mod environment;
@@ -21,27 +22,30 @@ mod read_only;
 mod reads;
 mod repair;
 mod shared;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod view;
+mod watch;
 
 pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
+pub use consumer::{Consumer, ConsumerOptions};
 pub use correlation::CorrelationEvents;
 pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
 pub use repair::{Loss, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange, repair_plan, repair_plan_in};
+pub use subscription::{SubscribeOptions, Subscription};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::index::StreamHead;
 use crate::index::checkpoints::Checkpoint;
 use crate::recovery::RecoveryReport;
-use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::types::{Event, ExpectedVersion, NewEvent, Receipt, Sequence, StoreId, StreamId, Timestamp};
@@ -329,7 +333,7 @@ impl Store {
     /// # Errors
     /// `InvalidInput`: past a limit, or beyond the log. `Io`, `Closed`, `ReadOnly`, `Poisoned`.
     pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        self.make_durable("snapshot", snapshot.last_event_sequence)?;
+        self.shared().make_durable("snapshot", snapshot.last_event_sequence)?;
         self.shared().snapshots.save(snapshot)
     }
 
@@ -365,6 +369,23 @@ impl Store {
         self.shared().snapshots.recent(since)
     }
 
+    /// Events as they come: first those that are there, from the first one after
+    /// [`SubscribeOptions::after`] on, then each that is acknowledged, without a gap or a double. Any number of subscriptions may
+    /// be open; they take nothing from a commit but the call that wakes those that wait. They end when the store closes.
+    #[must_use]
+    pub fn subscribe(&self, options: SubscribeOptions) -> Subscription {
+        Subscription::new(self.shared(), options)
+    }
+
+    /// A subscription that resumes after the checkpoint of that name, and moves it on.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the name is empty, too long or has control characters. `Corrupt`: its checkpoint is beyond the log's end, so
+    /// events are missing. `Io`, `Closed`, `ReadOnly`.
+    pub fn consumer(&self, name: &str, options: ConsumerOptions) -> Result<Consumer> {
+        Consumer::new(self.shared(), name, options)
+    }
+
     /// A consumer's checkpoint.
     ///
     /// # Errors
@@ -373,12 +394,13 @@ impl Store {
         self.shared().checkpoints.get(name)
     }
 
-    /// Sets a consumer's checkpoint, after making the log durable as far as it goes.
+    /// Sets a checkpoint, after making the log durable as far as it goes. It is in the index alone, and is gone with it; that
+    /// of a [`Consumer`] is in the log too.
     ///
     /// # Errors
     /// `InvalidInput`: it goes back, or beyond the log. `Io`, `Closed`, `ReadOnly`, `Poisoned`.
     pub fn set_checkpoint(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        self.make_durable("checkpoint", checkpoint.sequence)?;
+        self.shared().make_durable("checkpoint", checkpoint.sequence)?;
         self.shared().checkpoints.set(name, checkpoint)
     }
 
@@ -386,22 +408,6 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn set_checkpoint_unchecked(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
         self.shared().checkpoints.set(name, checkpoint)
-    }
-
-    /// Nothing enters the index above what is durable, and nothing after the store is poisoned.
-    fn make_durable(&self, what: &str, sequence: Sequence) -> Result<()> {
-        self.shared().writer()?;
-        if sequence > self.last_sequence() {
-            let text = format!("the {what} rests on sequence {sequence}, and the log ends at {}", self.last_sequence());
-            return Err(Error::new(ErrorKind::InvalidInput, text));
-        }
-        if sequence > self.durable_sequence() && !sabotage::has(Defect::SnapshotBeforeSync) {
-            self.sync()?;
-        }
-        if self.shared().latch.is_tripped() {
-            return Err(Error::new(ErrorKind::Poisoned, "an earlier failure stopped this store; open it again"));
-        }
-        Ok(())
     }
 
     /// Whether it was opened with a thread of its own.

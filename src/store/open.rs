@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chores::Chores;
+use super::consumer::Acknowledged;
 use super::create::{self, REPORT, Standing};
 use super::environment::Environment;
 use super::options::{Align, Durability, Options, Preallocation};
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
+use super::watch::Watch;
 use crate::disk::{self, Disk, DiskFile, DiskLock, Latch, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::control::{self, Control};
 use crate::format::frame::{ALIGNMENT, to_u64};
 use crate::format::segment::{self, SECTOR_BYTES, SegmentHeader};
-use crate::index::checkpoints::Checkpoints;
+use crate::index::checkpoints::{self, Checkpoints};
 use crate::index::tail::Tail;
 use crate::index::{Index, IndexEvidence, Watermark};
 use crate::limits;
@@ -398,7 +400,7 @@ impl Opening<'_> {
             Some(_) if is_log_empty => IndexUse::Created,
             Some(reason) => {
                 if log.files.count() > 1 || standing.watermark.is_some() {
-                    tail = Some(self.rebuild(log, index.as_ref())?);
+                    tail = Some(self.rebuild(log, &index)?);
                 }
                 IndexUse::Rebuilt { reason }
             }
@@ -407,7 +409,7 @@ impl Opening<'_> {
         Ok((index, tail))
     }
 
-    fn rebuild(&mut self, log: &RecoveredLog, index: &dyn Index) -> Result<Tail> {
+    fn rebuild(&mut self, log: &RecoveredLog, index: &Arc<dyn Index>) -> Result<Tail> {
         let segments = log.files.all();
         let Some(first) = segments.first() else { unreachable!("a log has a segment") };
         let start = Start::of(&log.files.header(first)?);
@@ -424,6 +426,8 @@ impl Opening<'_> {
         let last_sequence = log.position.next.previous();
         self.report.segments = to_u64(log.files.count());
         self.report.last_sequence = last_sequence;
+        let mut tail = rebuilt.unwrap_or(log.tail);
+        checkpoints::restore(&index, &tail.take_checkpoints())?;
         let word = self.start_control(last_sequence)?;
         let spare = Arc::new(Spare::default());
         let LastSegment { header, file, length } = log.last;
@@ -454,12 +458,14 @@ impl Opening<'_> {
             latch,
             writer: Some(Mutex::new(writer)),
             commits: Mutex::new(CommitState::new(log.position.next, to_u64(limits::GROUP_BYTES_MAX))),
-            view: RwLock::new(View::new(rebuilt.unwrap_or(log.tail))),
+            view: RwLock::new(View::new(tail)),
             places: Visible::new(last_sequence, last_sequence, log.position.timestamp),
             word: Some(word),
             spare,
             reserve,
             chores: Chores::default(),
+            watch: Watch::new(),
+            acknowledged: Acknowledged::default(),
             keeping: Default::default(),
             ingestion: Default::default(),
             is_closed: false.into(),

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::chores::Chores;
+use super::consumer::Acknowledged;
 use super::create::{self, Standing};
 use super::environment::Environment;
 use super::open::{kept_report, start_of_walk};
 use super::options::Options;
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
+use super::watch::Watch;
 use crate::disk::{Disk, Latch, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Control;
@@ -82,7 +84,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         store_id,
         session: control.session,
         snapshots: Snapshots::new(Arc::clone(&index), store_id),
-        checkpoints: Checkpoints::new(Arc::clone(&index)),
+        checkpoints: Checkpoints::with_logged(Arc::clone(&index), tail.take_checkpoints()),
         files: log_files,
         index,
         latch: Latch::default(),
@@ -94,17 +96,24 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         spare: Arc::new(Spare::default()),
         reserve: Arc::new(Reserve::default()),
         chores: Chores::default(),
+        watch: Watch::new(),
+        acknowledged: Acknowledged::default(),
         keeping: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
-        report: RecoveryReport {
-            segments_read: walked.segments_read,
-            bytes_read: walked.bytes_read,
-            events_replayed: walked.events,
-            last_sequence: sequence,
-            ..kept_report(disk.as_ref(), root).unwrap_or_default()
-        },
+        report: report(&walked, kept_report(disk.as_ref(), root)),
     })
+}
+
+/// What the last open to write kept, with what this one read.
+fn report(walked: &Walk, kept: Option<RecoveryReport>) -> RecoveryReport {
+    RecoveryReport {
+        segments_read: walked.segments_read,
+        bytes_read: walked.bytes_read,
+        events_replayed: walked.events,
+        last_sequence: walked.position.next.previous(),
+        ..kept.unwrap_or_default()
+    }
 }
 
 fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {

@@ -383,7 +383,7 @@ pub(crate) fn visit(
 
 impl Shared {
     /// The places of a stream's events: from the index up to where the tails begin, and from the tails.
-    fn places_of(
+    pub(super) fn places_of(
         &self,
         stream: &str,
         from: Version,
@@ -417,7 +417,7 @@ impl Shared {
     }
 
     /// The event at a place that the index or a tail gave for a stream's version.
-    fn event_at(&self, place: &Place, stream: &StreamId, version: Version) -> Result<Event> {
+    pub(super) fn event_at(&self, place: &Place, stream: &StreamId, version: Version) -> Result<Event> {
         let event = self.read_at(place)?;
         if event.stream != *stream || event.version != version {
             let expected = format!("version {version} of stream {stream}, as the index says");

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::chores::Chores;
+use super::consumer::Acknowledged;
 use super::environment::Environment;
 use super::options::{Durability, Options};
 use super::view::View;
+use super::watch::Watch;
 use crate::clock;
 use crate::disk::{Latch, SharedWord};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +48,9 @@ pub(crate) struct Shared {
     pub(crate) spare: Arc<Spare>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) chores: Chores,
+    /// Where subscriptions wait.
+    pub(crate) watch: Watch,
+    pub(crate) acknowledged: Acknowledged,
     /// Held while house is kept: two who prepare a segment would take each other's file. Whether that is over, because the
     /// log is closed and the folder may soon be another's.
     pub(crate) keeping: Mutex<bool>,
@@ -110,6 +115,11 @@ impl Visible {
         Sequence::new(self.sequence.load(Ordering::Acquire))
     }
 
+    /// The same, in the one order of [`show`](Self::show) and the count of those that wait.
+    pub(crate) fn sequence_in_order(&self) -> Sequence {
+        Sequence::new(self.sequence.load(Ordering::SeqCst))
+    }
+
     /// The last sequence that is known to be synced.
     pub(crate) fn durable(&self) -> Sequence {
         Sequence::new(self.durable.load(Ordering::Acquire))
@@ -122,7 +132,7 @@ impl Visible {
 
     pub(crate) fn show(&self, sequence: Sequence, timestamp: Timestamp) {
         self.timestamp.store(timestamp.as_micros().cast_unsigned(), Ordering::Release);
-        let before = self.sequence.swap(sequence.get(), Ordering::Release);
+        let before = self.sequence.swap(sequence.get(), Ordering::SeqCst);
         assert!(before <= sequence.get(), "what was shown stays shown");
     }
 
@@ -194,5 +204,6 @@ impl Shared {
         }
         forming.resolve(failed(poisoned));
         self.chores.wake();
+        self.watch.wake();
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::error::{Error, ErrorKind};
 use crate::types::{CodecId, EventType, Version};
 
 #[cfg(feature = "simulation")]
@@ -25,8 +26,13 @@ mod reserve;
 #[path = "skew_tests.rs"]
 mod skew;
 
+#[cfg(feature = "simulation")]
+#[path = "consumer_tests.rs"]
+mod consumers;
 #[path = "correlation_tests.rs"]
 mod correlations;
+#[path = "subscription_tests.rs"]
+mod subscriptions;
 
 fn event(text: &str) -> NewEvent {
     NewEvent::new(EventType::new("Noted").unwrap(), CodecId::RAW, text.as_bytes().to_vec())

@@ -64,7 +64,7 @@ pub enum BackupPhase {
 
 /// Backs the store in the folder `path` up into the folder `to`, which must not be there. A program may be writing to the store
 /// meanwhile. The backup is a store: it can be verified, opened, and backed up. It has no index (the first open makes it) and so no
-/// snapshots and no consumers' checkpoints: consumers begin at the first event there.
+/// snapshots, and consumers' checkpoints as the log has them.
 ///
 /// # Errors
 /// `NotFound`: there is no store, or no folder for `to` to stand in. `AlreadyExists`: there is something at `to`. `Corrupt`: the
