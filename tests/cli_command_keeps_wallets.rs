@@ -100,7 +100,7 @@ fn every_command_of_a_wallet_is_carried_out() {
             (7_000, 0, 12, "open"),
         ),
         (of("set_overdraft", "12", json!({"overdraft_limit": 50})), "OverdraftLimitSet", (7_000, 0, 13, "open")),
-        (of("set_limits", "13", json!({"limits": {"per_day": 9_000}})), "LimitsSet", (7_000, 0, 14, "open")),
+        (of("set_limits", "13", json!({"limits": {"per_day": 90_000}})), "LimitsSet", (7_000, 0, 14, "open")),
         (of("freeze", "14", json!({"debits_only": true})), "WalletFrozen", (7_000, 0, 15, "frozen_debits")),
         (of("freeze", "15", json!({})), "WalletFrozen", (7_000, 0, 16, "frozen")),
         (of("unfreeze", "16", json!({})), "WalletUnfrozen", (7_000, 0, 17, "open")),
