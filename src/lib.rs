@@ -68,8 +68,9 @@
 //! # Where to read on
 //!
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
-//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), how to follow the log
-//! ([subscriptions](docs::subscriptions)), every byte on disk ([format](docs::format)), how fast it is
+//! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the
+//! [wallet](docs::wallet) and [payments](docs::payments), how to follow the log ([subscriptions](docs::subscriptions)), the
+//! [command line](docs::command_line), every byte on disk ([format](docs::format)), how fast it is
 //! ([performance](docs::performance)), and how all of it is tried ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!

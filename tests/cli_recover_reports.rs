@@ -7,12 +7,12 @@ mod command;
 
 use std::sync::Arc;
 
-use bitacora::aggregate::{DomainEvent, Repository};
+use bitacora::aggregate::{DomainEvent, Repository, new_events};
 use bitacora::money::{Currency, Money};
 use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, OrchestratorOptions, PaymentRequest};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{FundsDeposited, Wallet, WalletEvent};
-use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
+use bitacora::wallet::{FundsDeposited, TransferCredited, Wallet, WalletEvent, WalletLimits, WalletOpened};
+use bitacora::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, Options, Store, StreamId};
 use command::{Place, line, order_of, values};
 
 fn euro() -> Currency {
@@ -100,6 +100,24 @@ fn a_wallet_that_breaks_its_rules_is_a_finding_of_every_check() {
     let report = &values(&assert.get_output().stdout)[0];
     assert_eq!(report["findings"][0]["kind"], "conservation", "{report}");
     assert!(report["findings"][0]["detail"].as_str().unwrap().contains("wallet of user 7"), "{report}");
+}
+
+#[test]
+fn money_that_one_wallet_received_and_none_sent_is_a_finding_of_verify() {
+    let place = Place::new();
+    let store = Store::open(place.store(), Options::new()).unwrap();
+    let opened = WalletOpened { currency: euro(), overdraft_limit: 0, limits: WalletLimits::default() };
+    let credited =
+        TransferCredited { transfer_id: "t".to_owned(), from_user_id: "8".to_owned(), amount: Money::new(500, euro()) };
+    let facts = [WalletEvent::from(opened), WalletEvent::from(credited)];
+    let events = new_events(&facts, &Metadata::default()).unwrap();
+    store.append(&StreamId::new("wallet-7").unwrap(), ExpectedVersion::Any, events).unwrap();
+    store.close().unwrap();
+    let assert = place.command("verify", &["--json"]).assert().code(1).stderr("");
+    let report = &values(&assert.get_output().stdout)[0];
+    assert_eq!(report["findings"][0]["kind"], "conservation", "{report}");
+    let detail = report["findings"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("sent 0 minor units to each other and received 500"), "{report}");
 }
 
 #[test]

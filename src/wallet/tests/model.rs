@@ -209,26 +209,8 @@ impl Model {
         let until = |duration: Duration| now + i64::try_from(duration.as_micros()).unwrap();
         match command {
             WalletCommand::Hold { hold_id, amount, payment_id, time_to_live } => {
-                if *time_to_live == Some(Duration::ZERO) {
-                    return Err("InvalidTimeToLive");
-                }
                 let asked = (amount.minor, payment_id.clone(), *time_to_live);
-                if let Some(known) = self.holds.iter().find(|hold| &hold.id == hold_id) {
-                    let same = known.asked == asked && Some(amount.currency) == self.currency;
-                    return if same { Ok("nothing") } else { Err("HoldExists") };
-                }
-                self.may_debit()?;
-                let minor = self.amount(amount)?;
-                self.may_spend(minor, minor, now)?;
-                self.holds.push(ModelHold {
-                    id: hold_id.clone(),
-                    asked,
-                    placed: vec![(day, minor)],
-                    captures: Vec::new(),
-                    refunds: Vec::new(),
-                    expires: time_to_live.map(until),
-                    end: None,
-                });
+                return self.place(hold_id, amount, asked, now);
             }
             WalletCommand::IncreaseHold { hold_id, amount } => {
                 let held = self.live_hold(hold_id, now)?.amount();
@@ -277,6 +259,36 @@ impl Model {
             }
             _ => unreachable!("taken elsewhere"),
         }
+        Ok("done")
+    }
+
+    fn place(
+        &mut self,
+        hold_id: &str,
+        amount: &Money,
+        asked: (i64, Option<String>, Option<Duration>),
+        now: i64,
+    ) -> Answer {
+        let time_to_live = asked.2;
+        if time_to_live == Some(Duration::ZERO) {
+            return Err("InvalidTimeToLive");
+        }
+        if let Some(known) = self.holds.iter().find(|hold| hold.id == hold_id) {
+            let same = known.asked == asked && Some(amount.currency) == self.currency;
+            return if same { Ok("nothing") } else { Err("HoldExists") };
+        }
+        self.may_debit()?;
+        let minor = self.amount(amount)?;
+        self.may_spend(minor, minor, now)?;
+        self.holds.push(ModelHold {
+            id: hold_id.to_owned(),
+            asked,
+            placed: vec![(now / DAY, minor)],
+            captures: Vec::new(),
+            refunds: Vec::new(),
+            expires: time_to_live.map(|duration| now + i64::try_from(duration.as_micros()).unwrap()),
+            end: None,
+        });
         Ok("done")
     }
 
