@@ -28,7 +28,7 @@ pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};
 pub use repository::{Repository, Turn};
-pub use restore::{RestoreCost, RestoreOptions, RestoreStats, RestoreWay, restore_threads};
+pub use restore::{RestoreCost, RestoreOptions, RestoreStats, RestoreVisitor, RestoreWay, restore_threads};
 
 /// State that is made of the events of one stream.
 pub trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {

@@ -38,19 +38,17 @@ impl Orchestrator {
     /// `Corrupt`, `Io`, `Closed`: the store's.
     pub fn incomplete(&self, from: Sequence, known_open: &BTreeSet<String>) -> Result<Vec<String>> {
         let mut open = known_open.clone();
-        for event in self.store().read_all(from.next()..) {
-            let event = event?;
-            let Some(payment_id) = event.stream.aggregate_id(PAYMENT_TYPE) else { continue };
-            match type_meaning(event.event_type.as_str()) {
-                TypeMeaning::Begins => {
-                    open.insert(payment_id.to_owned());
+        let prefix = format!("{PAYMENT_TYPE}-");
+        self.store().visit(from.next().., |event| {
+            if let Some(payment_id) = event.stream.strip_prefix(&prefix) {
+                match type_meaning(event.event_type) {
+                    TypeMeaning::Begins => drop(open.insert(payment_id.to_owned())),
+                    TypeMeaning::Ends => drop(open.remove(payment_id)),
+                    TypeMeaning::Neither => {}
                 }
-                TypeMeaning::Ends => {
-                    open.remove(payment_id);
-                }
-                TypeMeaning::Neither => {}
             }
-        }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
         Ok(open.into_iter().collect())
     }
 

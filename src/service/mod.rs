@@ -9,6 +9,12 @@
 //! comes after it (payments that were not over, wallets that were quarantined). So a recovery costs what lies after the
 //! checkpoint and what is pending, not the history. A checkpoint is set only after everything it rests on is durable.
 //!
+//! Beside the wallets and the sagas services of one's own can be [registered](RecoveryService::register): each is restored,
+//! validated and made ready after those, has its own recovery point and its own gate, and fails alone. A [`Supervisor`] recovers
+//! what has failed, [`RecoveryService::health`] tells how all of them are, and every recovery is on record in the log
+//! ([`RECOVERY_STREAM`]). [`check`] compares both ways to replay a whole store; [`wallets_as_of`], [`diff`] and [`explain`] look
+//! back.
+//!
 //! An aggregate that cannot be read, or breaks its rules, is quarantined: named in the report, refused by the gate, and looked
 //! at again by the next recovery. It stops nobody else. No step here calls a payment gateway, and killing a recovery at any
 //! point leaves nothing that the next one does not find.
