@@ -33,6 +33,12 @@ pub mod wallet {}
 #[doc = include_str!("sagas.md")]
 pub mod sagas {}
 
+#[doc = include_str!("wallet.md")]
+pub mod wallet {}
+
+#[doc = include_str!("subscriptions.md")]
+pub mod subscriptions {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 
@@ -41,3 +47,6 @@ pub mod performance {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}

@@ -91,12 +91,17 @@ impl Service for PaymentService {
     }
 
     fn restore(&self, scope: &Scope<'_>) -> Result<Restored> {
-        let mut restored = Restored::default();
+        let (mut restored, mut stored) = (Restored::default(), Vec::new());
         restored.findings = self.look_at(scope.aggregate_ids, |saga| {
             restored.aggregates += 1;
+            if saga.is_stored_offline() {
+                stored.push(saga.payment_id().to_owned());
+            }
             restored.events_replayed = restored.events_replayed.saturating_add(saga.version().get());
             None
         })?;
+        // How much was taken on trust without a network is known from here on, as it was before.
+        self.orchestrator.rebuild_offline(&stored)?;
         Ok(restored)
     }
 
