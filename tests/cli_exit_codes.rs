@@ -10,8 +10,22 @@ use std::fs;
 use bitacora::{Options, Store};
 use command::{Place, bitacora, line};
 
-const READERS: &[&[&str]] =
-    &[&["events"], &["streams"], &["info"], &["verify"], &["wallet", "7"], &["payment", "7"], &["recover", "--check"]];
+const READERS: &[&[&str]] = &[
+    &["events"],
+    &["streams"],
+    &["info"],
+    &["verify"],
+    &["wallet", "7"],
+    &["wallets"],
+    &["explain", "7"],
+    &["diff", "--from-sequence", "0"],
+    &["trace", "7"],
+    &["payment", "7"],
+    &["payments"],
+    &["snapshots"],
+    &["recover", "--check"],
+    &["health"],
+];
 
 #[track_caller]
 fn assert_one_error_line(assert: &assert_cmd::assert::Assert) {
@@ -76,10 +90,12 @@ fn a_file_where_the_store_should_be_is_3() {
 fn a_store_that_another_process_writes_to_is_3_for_writers() {
     let place = Place::new();
     let store = Store::open(place.store(), Options::new()).unwrap();
-    let assert = place.command("append", &[]).write_stdin(line("a", 1)).assert().code(3);
-    assert_one_error_line(&assert);
-    let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-    assert!(error.contains(&std::process::id().to_string()), "the error names the holder: {error}");
+    for verb in ["append", "command"] {
+        let assert = place.command(verb, &[]).write_stdin(line("a", 1)).assert().code(3);
+        assert_one_error_line(&assert);
+        let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        assert!(error.contains(&std::process::id().to_string()), "the error names the holder: {error}");
+    }
     store.close().unwrap();
 }
 
@@ -87,7 +103,7 @@ fn a_store_that_another_process_writes_to_is_3_for_writers() {
 fn what_is_not_there_is_1() {
     let place = Place::new();
     place.append(&line("a", 1));
-    for verb in [&["wallet", "7"] as &[&str], &["payment", "7"]] {
+    for verb in [&["wallet", "7"] as &[&str], &["payment", "7"], &["explain", "7"], &["trace", "7"]] {
         assert_one_error_line(&place.command(verb[0], &verb[1..]).assert().code(1));
     }
 }

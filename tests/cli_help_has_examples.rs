@@ -20,7 +20,28 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         .filter(|verb| *verb != "help")
         .collect();
     for verb in [
-        "append", "events", "streams", "info", "verify", "backup", "repair", "wallet", "payment", "recover", "till",
+        "append",
+        "command",
+        "events",
+        "streams",
+        "info",
+        "verify",
+        "backup",
+        "repair",
+        "wallet",
+        "wallets",
+        "explain",
+        "diff",
+        "trace",
+        "payment",
+        "payments",
+        "payment-cancel",
+        "payment-retry",
+        "payment-resolve",
+        "snapshots",
+        "recover",
+        "health",
+        "till",
         "demo",
     ] {
         assert!(verbs.contains(&verb), "{verb} is not among {verbs:?}");

@@ -18,6 +18,11 @@ const READERS: &[&[&str]] = &[
     &["info"],
     &["verify"],
     &["recover", "--check"],
+    &["wallets"],
+    &["payments"],
+    &["snapshots"],
+    &["diff", "--from-sequence", "0"],
+    &["health"],
 ];
 
 #[test]

@@ -7,13 +7,13 @@ mod command;
 
 use std::sync::Arc;
 
-use bitacora::aggregate::{DomainEvent, Repository};
+use bitacora::aggregate::{DomainEvent, Repository, new_events};
 use bitacora::money::{Currency, Money};
 use bitacora::payment::{FileGateway, GatewayProfile, Orchestrator, OrchestratorOptions, PaymentRequest};
 use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::{FundsDeposited, Wallet, WalletEvent};
-use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
-use command::{Place, line, values};
+use bitacora::wallet::{FundsDeposited, TransferCredited, Wallet, WalletEvent, WalletLimits, WalletOpened};
+use bitacora::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, Options, Store, StreamId};
+use command::{Place, line, order_of, values};
 
 fn euro() -> Currency {
     "EUR".parse().unwrap()
@@ -103,6 +103,24 @@ fn a_wallet_that_breaks_its_rules_is_a_finding_of_every_check() {
 }
 
 #[test]
+fn money_that_one_wallet_received_and_none_sent_is_a_finding_of_verify() {
+    let place = Place::new();
+    let store = Store::open(place.store(), Options::new()).unwrap();
+    let opened = WalletOpened { currency: euro(), overdraft_limit: 0, limits: WalletLimits::default() };
+    let credited =
+        TransferCredited { transfer_id: "t".to_owned(), from_user_id: "8".to_owned(), amount: Money::new(500, euro()) };
+    let facts = [WalletEvent::from(opened), WalletEvent::from(credited)];
+    let events = new_events(&facts, &Metadata::default()).unwrap();
+    store.append(&StreamId::new("wallet-7").unwrap(), ExpectedVersion::Any, events).unwrap();
+    store.close().unwrap();
+    let assert = place.command("verify", &["--json"]).assert().code(1).stderr("");
+    let report = &values(&assert.get_output().stdout)[0];
+    assert_eq!(report["findings"][0]["kind"], "conservation", "{report}");
+    let detail = report["findings"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("sent 0 minor units to each other and received 500"), "{report}");
+}
+
+#[test]
 fn recover_makes_no_store() {
     let place = Place::new();
     place.command("recover", &[]).assert().code(3);
@@ -119,4 +137,47 @@ fn a_store_without_payments_is_ready_at_once() {
     let plain = place.command("recover", &[]).assert().success().get_output().stdout.clone();
     let plain = String::from_utf8(plain).unwrap();
     assert!(plain.starts_with("ok\ttrue\n") && plain.contains("\norchestrator_ready\t1\t"), "{plain}");
+}
+
+#[test]
+fn one_service_can_be_recovered_by_its_id() {
+    let place = Place::new();
+    place.append(&line("a", 1));
+    let report = place.document("recover", &["--service", "wallets"]);
+    assert_eq!(
+        (&report["ok"], &report["services"]["trigger"]["alert"]["service_id"]),
+        (&true.into(), &"wallets".into())
+    );
+    place.command("recover", &["--service", "nobody"]).assert().code(2);
+    place.command("recover", &["--service", "wallets", "--check"]).assert().code(2);
+}
+
+/// Goal: the shapes of both documents stay as they are documented. Method: the names of their fields, in order.
+#[test]
+fn reports_have_the_fields_that_are_documented() {
+    let place = Place::new();
+    place.append(&line("a", 1));
+    let fields = |arguments: &[&str]| {
+        let assert = place.command("recover", arguments).assert().success();
+        order_of(std::str::from_utf8(&assert.get_output().stdout).unwrap().trim_end())
+    };
+    assert_eq!(fields(&["--json"]), ["ok", "store", "services"]);
+    let checked = [
+        "ok",
+        "last_event_sequence",
+        "wallets",
+        "wallets_from_snapshot",
+        "payments",
+        "payments_open",
+        "events_replayed",
+        "findings",
+        "elapsed_ms",
+    ];
+    assert_eq!(fields(&["--check", "--json"]), checked);
+    let services = place.document("recover", &[])["services"].clone();
+    for field in ["recovery_id", "strategy", "recovery_points", "phases", "sagas", "findings", "is_ready"] {
+        assert!(services.get(field).is_some(), "{field}: {services}");
+    }
+    let phase = &services["phases"][0];
+    assert!(phase["count"].is_u64() && phase["elapsed_ms"].is_u64(), "{phase}");
 }

@@ -44,7 +44,7 @@ fn now_it_shows_balances_holds_and_where_they_come_from() {
     let expected = json!({
         "user_id": "7", "currency": "EUR", "balance": 7_500, "locked_balance": 3_000, "available_balance": 4_500,
         "version": 4, "last_event_sequence": 5, "status": "open", "loaded_from": "beginning", "events_replayed": 4,
-        "holds": [{"hold_id": "h", "amount": 3_000, "payment_id": "p", "expires_at": null}],
+        "holds": [{"hold_id": "h", "amount": 3_000, "captured": 0, "payment_id": "p", "expires_at": null}],
     });
     assert_eq!(wallet, expected);
 }

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::time::Duration;
 
-use bitacora::aggregate::{Aggregate, EventContext};
+use bitacora::aggregate::{Aggregate, DomainEvent, EventContext};
 use bitacora::money::{Currency, Money};
-use bitacora::wallet::{Wallet, WalletCommand, WalletEvent, WalletLimits};
+use bitacora::wallet::{TransferCredited, TransferDebited, Wallet, WalletCommand, WalletEvent, WalletLimits};
 use bitacora::{CutReport, Metadata, PhaseReport, RecoveryReport, Sequence, Timestamp, Version, codec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,22 +80,44 @@ fn a_wallets_events_and_its_state() {
     let mut wallet = Wallet::new("ana");
     let currency = Currency::from_code("EUR").unwrap();
     let amount = Money::new(12_345, currency);
-    let hold = |id: &str| WalletCommand::Hold {
-        hold_id: id.to_owned(),
-        amount: Money::new(300, currency),
-        payment_id: Some("p-1".to_owned()),
-        time_to_live: None,
+    let (id, micros) = (str::to_owned, Duration::from_micros);
+    let (some, limits) = (Money::new(300, currency), WalletLimits { per_day: Some(9_000), ..WalletLimits::default() });
+    let hold = |hold_id: &str, payment_id: Option<&str>, time_to_live| WalletCommand::Hold {
+        hold_id: hold_id.to_owned(),
+        amount: some,
+        payment_id: payment_id.map(str::to_owned),
+        time_to_live,
     };
+    // Ten microseconds apart.
     let commands = [
-        WalletCommand::Open { currency, overdraft_limit: 50, limits: WalletLimits::default() },
+        WalletCommand::Open { currency, overdraft_limit: 50, limits },
         WalletCommand::Deposit { amount },
-        hold("h-1"),
-        hold("h-2"),
-        WalletCommand::Release { hold_id: "h-2".to_owned() },
+        WalletCommand::Withdraw { amount: some },
+        hold("h-1", Some("p-1"), None),
+        hold("h-2", None, None),
+        WalletCommand::Release { hold_id: id("h-2") },
+        WalletCommand::IncreaseHold { hold_id: id("h-1"), amount: some },
+        WalletCommand::Capture { hold_id: id("h-1"), amount: some, is_final: false },
+        WalletCommand::Refund { hold_id: id("h-1"), amount: some },
+        WalletCommand::Capture { hold_id: id("h-1"), amount: some, is_final: true },
+        hold("h-3", None, Some(micros(15))),
+        WalletCommand::ExtendHold { hold_id: id("h-3"), time_to_live: micros(10) },
+        WalletCommand::Expire { hold_id: id("h-3") },
+        WalletCommand::SetOverdraft { overdraft_limit: 70 },
+        WalletCommand::SetLimits { limits: WalletLimits::default() },
+        WalletCommand::Freeze { debits_only: true },
+        WalletCommand::Unfreeze,
+        WalletCommand::Adjust { amount: Money::new(-11_745, currency), reason: id("r"), operator: id("o") },
+        WalletCommand::Close,
     ];
-    let mut number = 0;
+    check(TransferDebited { transfer_id: id("t"), to_user_id: id("bob"), amount });
+    check(TransferCredited { transfer_id: id("t"), from_user_id: id("bob"), amount });
+    let mut number = 0_u64;
+    let mut types = BTreeSet::from(["TransferDebited", "TransferCredited"]);
     for command in commands {
-        for event in wallet.decide(&command, Timestamp::from_micros(9)).unwrap() {
+        let now = Timestamp::from_micros(number.cast_signed() * 10);
+        for event in wallet.decide(&command, now).unwrap() {
+            types.insert(event.event_type());
             match event.clone() {
                 WalletEvent::WalletOpened(fact) => check(fact),
                 WalletEvent::FundsDeposited(fact) => check(fact),
@@ -117,14 +140,11 @@ fn a_wallets_events_and_its_state() {
                 other => panic!("not checked: {other:?}"),
             }
             number += 1;
-            let context = EventContext {
-                sequence: Sequence::new(number),
-                version: Version::new(number),
-                timestamp: Timestamp::from_micros(9),
-            };
+            let context =
+                EventContext { sequence: Sequence::new(number), version: Version::new(number), timestamp: now };
             wallet.apply(&event, &context);
             check(wallet.clone());
         }
     }
-    assert_eq!(number, 5);
+    assert_eq!(types, WalletEvent::TYPES.iter().copied().collect(), "every type was checked");
 }

@@ -143,20 +143,23 @@ fn main() -> Result<()> {
         let world = World::new(profile, has_paper);
         let cuts = cuts(&world)?;
         println!("\n{day}: {} places to cut the power at", cuts.len());
-        let mut shown = false;
+        let mut is_shown = false;
         for (number, cut) in cuts.iter().enumerate() {
             let store = cut.store()?;
-            let survived = story(&store)?;
+            let (survived, captured) = (story(&store)?, cut.charge().captured);
             cut.live(&store)?;
-            let is_fulfilled = check(cut, &store)?;
-            // One of them in full: right after a command went out, so that only the outside knows what came of it.
-            if !shown && matches!(survived.last(), Some(Fact::Called(step, _)) if step == "capture") {
-                shown = true;
-                let number = number + 1;
-                println!("  cut {number}, {} open:", if is_fulfilled { "to be fulfilled" } else { "to be cancelled" });
+            check(cut, &store)?;
+            // One of them in full: the card is charged, and nothing on record says so.
+            if !is_shown && captured > 0 && matches!(survived.last(), Some(Fact::Called(step, _)) if step == "capture")
+            {
+                is_shown = true;
+                println!("  the one before call {}:", number + 1);
                 for (place, fact) in story(&store)?.iter().enumerate() {
                     if place == survived.len() {
-                        println!("    ----- the power fails; opened again, the order is found in the log -----");
+                        println!(
+                            "    ----- the power fails: {captured} cents are taken, and nothing on record says so -----"
+                        );
+                        println!("    ----- opened again, the order is found in the log and gone on with -----");
                     }
                     println!("    {fact:?}");
                 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bitacora::aggregate::{DomainEvent, EventContext, decode_payload};
 use bitacora::money::Money;
@@ -14,11 +13,11 @@ use serde::{Deserialize, Serialize};
 /// What can happen to an order. `Called` is the intent: on record before anybody is called.
 #[rustfmt::skip]
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Fact { Placed, Reserved, Called(String, u32), Said(String, Verdict), PutBack, Fulfilled, Cancelled }
+pub(crate) enum Fact { Placed, Reserved, Called(String, u32), Said(String, Verdict), PutBack, Fulfilled, Cancelled }
 
 #[rustfmt::skip]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Verdict { Done, Refused, NobodyKnows }
+pub(crate) enum Verdict { Done, Refused, NobodyKnows }
 
 #[rustfmt::skip]
 impl DomainEvent for Fact {
@@ -36,19 +35,18 @@ impl DomainEvent for Fact {
 
 /// An order as its events tell it.
 #[derive(Clone, Default)]
-pub struct Order {
+pub(crate) struct Order {
     id: String,
     done: BTreeSet<String>,
     is_refused: bool,
     is_over: bool,
-    /// Step and attempt.
     calling: Option<(String, u32)>,
     /// The attempt of which nobody knows, and when the next one is due.
     unknown: Option<(u32, Timestamp)>,
 }
 
 #[rustfmt::skip]
-pub enum Do { Reserve, Call(&'static str, u32), PutBack, Close(Fact) }
+pub(crate) enum Do { Reserve, Call(&'static str, u32), PutBack, Close(Fact) }
 
 impl Saga for Order {
     const SAGA_TYPE: &'static str = "order";
@@ -68,10 +66,10 @@ impl Saga for Order {
             Fact::Called(step, attempt) => self.calling = Some((step.clone(), *attempt)),
             Fact::Said(step, verdict) => {
                 let attempt = self.calling.take().map_or(1, |(_, attempt)| attempt);
-                let due = context.timestamp.plus(Duration::from_secs(5));
+                let due = context.timestamp.plus(std::time::Duration::from_secs(5));
                 self.unknown = (*verdict == Verdict::NobodyKnows).then_some((attempt, due));
                 self.is_refused |= *verdict == Verdict::Refused;
-                drop((*verdict == Verdict::Done).then(|| self.done.insert(step.clone())));
+                let _ = (*verdict == Verdict::Done).then(|| self.done.insert(step.clone()));
             }
             Fact::Fulfilled | Fact::Cancelled => self.is_over = true,
         }
@@ -110,24 +108,22 @@ impl Saga for Order {
 }
 
 /// What carries orders out: the shelf is a stream of the same store, the gateway and the printer are outside.
-pub struct Shop {
-    pub price: Money,
-    pub gateway: MemoryGateway,
+pub(crate) struct Shop {
+    pub(crate) price: Money,
+    pub(crate) gateway: MemoryGateway,
     /// The receipts by key: one that comes again prints nothing more. `None`: it has no paper.
-    pub printer: Option<Arc<Mutex<BTreeSet<String>>>>,
+    pub(crate) printer: Option<Arc<Mutex<BTreeSet<String>>>>,
 }
 
 impl SagaHandler<Order> for Shop {
     fn prepare(&self, order: &Order, action: Do, _: Timestamp) -> Result<Work<Fact>> {
         let (work, shelf) = (Work::new(), StreamId::new("shelf-cups")?);
-        let moved = |name| Ok(vec![NewEvent::new(EventType::new(name)?, CodecId::RAW, Vec::new())]);
+        let moved = |name| EventType::new(name).map(|name| vec![NewEvent::new(name, CodecId::RAW, Vec::new())]);
         Ok(match action {
             Do::Reserve => work.event(Fact::Reserved).append(&shelf, ExpectedVersion::Any, moved("CupTaken")?),
             Do::PutBack => work.event(Fact::PutBack).append(&shelf, ExpectedVersion::Any, moved("CupPutBack")?),
             Do::Close(fact) => work.event(fact),
-            Do::Call(step, attempt) => {
-                work.publish(Command::new::<Order>(&order.id, step, attempt)?, Fact::Called(step.to_owned(), attempt))
-            }
+            Do::Call(step, n) => work.publish(Command::new::<Order>(&order.id, step, n)?, Fact::Called(step.into(), n)),
         })
     }
 

@@ -31,7 +31,7 @@ pub use execute::{Decision, ExecuteError, ExecuteOptions, Executed, command_hash
 pub use fields::{FieldValue, FlatFields};
 pub use load::{AsOf, Loaded, LoadedFrom};
 pub use repository::{Repository, Turn};
-pub use restore::{RestoreCost, RestoreOptions, RestoreStats, RestoreWay, restore_threads};
+pub use restore::{RestoreCost, RestoreOptions, RestoreStats, RestoreVisitor, RestoreWay, restore_threads};
 pub use upcast::{OnUnknown, UpcastPayload, Upcasters, UpcastersBuilder, upcast_events, upcast_with};
 
 /// State that is made of the events of one stream.

@@ -137,6 +137,9 @@ pub fn restore_threads(store: &Store) -> NonZeroUsize {
     cores.min(NonZeroUsize::new(THREADS_MAX).unwrap_or(NonZeroUsize::MIN))
 }
 
+/// Is shown each aggregate that is restored, by id: its state, or why it has none.
+pub type RestoreVisitor<'a, A> = dyn FnMut(&str, Result<Loaded<A>>) -> Result<()> + 'a;
+
 /// How aggregates were restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RestoreStats {
@@ -184,7 +187,7 @@ impl<A: Aggregate> Repository<A> {
         &self,
         ids: impl IntoIterator<Item = Result<String>>,
         options: &RestoreOptions<'_>,
-        visit: &mut dyn FnMut(&str, Result<Loaded<A>>) -> Result<()>,
+        visit: &mut RestoreVisitor<'_, A>,
     ) -> Result<RestoreStats> {
         let mut ids = ids.into_iter();
         let mut stats = RestoreStats::default();

@@ -12,11 +12,17 @@ pub mod getting_started {}
 #[doc = include_str!("durability.md")]
 pub mod durability {}
 
+#[doc = include_str!("recovery.md")]
+pub mod recovery {}
+
+#[doc = include_str!("wallet.md")]
+pub mod wallet {}
+
 #[doc = include_str!("payments.md")]
 pub mod payments {}
 
-#[doc = include_str!("recovery.md")]
-pub mod recovery {}
+#[doc = include_str!("sagas.md")]
+pub mod sagas {}
 
 #[doc = include_str!("subscriptions.md")]
 pub mod subscriptions {}
@@ -26,6 +32,9 @@ pub mod time {}
 
 #[doc = include_str!("evolution.md")]
 pub mod evolution {}
+
+#[doc = include_str!("command_line.md")]
+pub mod command_line {}
 
 #[doc = include_str!("format.md")]
 pub mod format {}

@@ -28,6 +28,8 @@ pub(crate) struct Draft {
     after: Vec<PaymentEvent>,
     /// Who asked for it, if a person did.
     actor: Option<String>,
+    /// The command that it was asked for with, if it has an id.
+    causation_id: Option<String>,
     /// What was put on record that a person has to hear of, and did not yet.
     alerts: Vec<Alert>,
 }
@@ -49,6 +51,7 @@ impl Draft {
             wallet: None,
             after: Vec::new(),
             actor: None,
+            causation_id: None,
             alerts: Vec::new(),
         })
     }
@@ -85,6 +88,11 @@ impl Draft {
     /// Names the person whose word the next commit is.
     pub(crate) fn set_actor(&mut self, actor: Option<&str>) {
         self.actor = actor.map(str::to_owned);
+    }
+
+    /// Names the command that the next commit is carried out for.
+    pub(crate) fn set_causation(&mut self, command_id: Option<&str>) {
+        self.causation_id = command_id.map(str::to_owned);
     }
 
     /// The payment as it is on record.
@@ -153,7 +161,8 @@ impl Draft {
             (Some(request), Some(started)) => Self::begin(store, request, started.deadline, started.settles)?,
             _ => Self::load(store, self.saga.payment_id())?,
         };
-        *self = Self { alerts: self.take_alerts(), actor: self.actor.take(), ..fresh };
+        let (actor, causation_id) = (self.actor.take(), self.causation_id.take());
+        *self = Self { alerts: self.take_alerts(), actor, causation_id, ..fresh };
         Ok(())
     }
 
@@ -188,7 +197,8 @@ impl Draft {
     /// Everything that a payment causes is found by its id.
     fn metadata(&self) -> Metadata {
         let correlation_id = Some(self.base.payment_id().to_owned());
-        Metadata { correlation_id, actor: self.actor.clone(), ..Metadata::default() }
+        let (actor, causation_id) = (self.actor.clone(), self.causation_id.clone());
+        Metadata { correlation_id, causation_id, actor, ..Metadata::default() }
     }
 
     /// The first event carries what the request brought.

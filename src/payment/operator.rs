@@ -32,7 +32,17 @@ impl Orchestrator {
     /// [`AlreadyOver`](PaymentRefusal::AlreadyOver). `InvalidInput`: the operator has no name, or a text is longer than 1024
     /// bytes. `NotFound`: there is no such payment. As [`start`](Self::start), and `Conflict`.
     pub fn cancel(&self, payment_id: &str, operator: &str, reason: &str) -> Operated {
-        self.operate(payment_id, Some(operator), reason, |draft| {
+        self.cancel_for(None, payment_id, operator, reason)
+    }
+
+    pub(super) fn cancel_for(
+        &self,
+        command_id: Option<&str>,
+        payment_id: &str,
+        operator: &str,
+        reason: &str,
+    ) -> Operated {
+        self.operate_for(command_id, payment_id, Some(operator), reason, |draft| {
             check_before_pivot(&draft.saga)?;
             draft.push(OperatorCancelled { operator: operator.to_owned(), reason: reason.to_owned() }.into());
             let detail = format!("cancelled: {reason}");
@@ -53,7 +63,17 @@ impl Orchestrator {
     /// # Errors
     /// [`PaymentRefusal::NotParked`], [`AlreadyOver`](PaymentRefusal::AlreadyOver); the rest as [`cancel`](Self::cancel).
     pub fn retry(&self, payment_id: &str, operator: &str, reason: &str) -> Operated {
-        self.operate(payment_id, Some(operator), reason, |draft| {
+        self.retry_for(None, payment_id, operator, reason)
+    }
+
+    pub(super) fn retry_for(
+        &self,
+        command_id: Option<&str>,
+        payment_id: &str,
+        operator: &str,
+        reason: &str,
+    ) -> Operated {
+        self.operate_for(command_id, payment_id, Some(operator), reason, |draft| {
             let refund_failed = draft.saga.refund_failure().is_some();
             if let Some(outcome) = draft.saga.outcome().filter(|_| !refund_failed) {
                 return Err(refused(PaymentRefusal::AlreadyOver { outcome: outcome.kind }));
@@ -74,7 +94,18 @@ impl Orchestrator {
     /// [`WalletPart`](PaymentRefusal::WalletPart): the wallet's part was let go, or taken, before; the rest as
     /// [`cancel`](Self::cancel).
     pub fn resolve(&self, payment_id: &str, resolution: Resolution, operator: &str, reason: &str) -> Operated {
-        self.operate(payment_id, Some(operator), reason, |draft| {
+        self.resolve_for(None, payment_id, resolution, operator, reason)
+    }
+
+    pub(super) fn resolve_for(
+        &self,
+        command_id: Option<&str>,
+        payment_id: &str,
+        resolution: Resolution,
+        operator: &str,
+        reason: &str,
+    ) -> Operated {
+        self.operate_for(command_id, payment_id, Some(operator), reason, |draft| {
             if let Some(outcome) = draft.saga.outcome() {
                 return Err(refused(PaymentRefusal::AlreadyOver { outcome: outcome.kind }));
             }
@@ -119,6 +150,18 @@ impl Orchestrator {
         reason: &str,
         decide: impl Fn(&mut Draft) -> Operated<()>,
     ) -> Operated {
+        self.operate_for(None, payment_id, operator, reason, decide)
+    }
+
+    /// As [`operate`](Self::operate), for a command that is named in the events.
+    pub(super) fn operate_for(
+        &self,
+        command_id: Option<&str>,
+        payment_id: &str,
+        operator: Option<&str>,
+        reason: &str,
+        decide: impl Fn(&mut Draft) -> Operated<()>,
+    ) -> Operated {
         if operator == Some("") || operator.unwrap_or_default().len().max(reason.len()) > WORDS_BYTES_MAX {
             let text = format!("an operator has a name, and a name and a reason have at most {WORDS_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::InvalidInput, text).into());
@@ -132,6 +175,7 @@ impl Orchestrator {
             let user_id = started.user_id.clone();
             let _turn = draft.saga.needs_wallet().then(|| self.inner.wallets.turn(&user_id));
             draft.set_actor(operator);
+            draft.set_causation(command_id);
             decide(&mut draft)?;
             match self.flush(&mut draft) {
                 Ok(()) => {

@@ -314,7 +314,11 @@ impl<S: Saga, H: SagaHandler<S>> SagaDriver<S, H> {
             Next::Parked(reason) => SagaProgress::Parked(reason),
             Next::WaitUntil(due) => SagaProgress::WaitUntil(due),
         };
-        self.flush(draft, self.0.options.durability)?;
+        if draft.has_pending() {
+            // On record, its events have the times that they were committed at, and what is next may follow from those.
+            self.flush(draft, self.0.options.durability)?;
+            return Ok(None);
+        }
         Ok(Some(progress))
     }
 

@@ -6,10 +6,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::PollReport;
+use crate::clock::ClockState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use crate::types::Timestamp;
+
+/// How often a clock that is not believed is looked at again.
+const SUSPECT_LOOK: Duration = Duration::from_secs(1);
 
 /// Wakes whoever waits for work.
 #[derive(Debug, Default)]
@@ -149,8 +153,12 @@ impl Shared {
             if self.is_stopping.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            let next_due = if is_clock_suspect(store) { None } else { self.poll()? };
-            let wait = next_due.map_or(Duration::MAX, |due| due.since(store.now()));
+            let wait = if is_clock_suspect(store) {
+                // A clock that returns, or is accepted, rings no bell.
+                SUSPECT_LOOK
+            } else {
+                self.poll()?.map_or(Duration::MAX, |due| due.since(store.now()))
+            };
             if !wait.is_zero() {
                 bell.wait(heard, wait.min(self.options.longest_wait));
             }
@@ -173,6 +181,6 @@ impl Shared {
 }
 
 /// Whether the store's time is in doubt, so that no timer may fire.
-fn is_clock_suspect(_store: &Store) -> bool {
-    false
+fn is_clock_suspect(store: &Store) -> bool {
+    matches!(store.clock_state(), ClockState::Suspect { .. })
 }

@@ -190,14 +190,18 @@ impl RecoveryService {
 
     fn resume_one(&self, run: &mut Run<'_>, saga_id: &str) -> Result<SagaDecision> {
         let stream = payment_stream(saga_id);
-        if !run.is_quarantined(&stream) {
-            let user_id = self.view(saga_id)?.and_then(|view| view.user_id);
-            run.find(user_id.and_then(|user_id| held_back(run, saga_id, &user_id)).into_iter().collect());
+        let mut resumed_by = None;
+        if !run.is_quarantined(&stream)
+            && let Some(view) = self.view(saga_id)?
+        {
+            resumed_by = view.recovery_id;
+            run.find(view.user_id.and_then(|user_id| held_back(run, saga_id, &user_id)).into_iter().collect());
         }
         if run.is_quarantined(&stream) {
             return Ok(SagaDecision::HeldBack);
         }
-        self.of_sagas("resuming a saga", |sagas| sagas.resume(saga_id, &run.recovery_id, self.store.now()))
+        let extend_by = run.extension.of(resumed_by.as_deref());
+        self.of_sagas("resuming a saga", |sagas| sagas.resume(saga_id, &run.recovery_id, self.store.now(), extend_by))
     }
 
     pub(super) fn validate_core(
@@ -255,7 +259,7 @@ impl RecoveryService {
     }
 
     fn open_saga_and_wallet(&self, run: &Run<'_>, saga_id: &str) -> Result<Option<Finding>> {
-        let Some(SagaView { user_id: Some(user_id), is_over: false }) = self.view(saga_id)? else {
+        let Some(SagaView { user_id: Some(user_id), is_over: false, .. }) = self.view(saga_id)? else {
             return Ok(None);
         };
         if let Some(finding) = held_back(run, saga_id, &user_id) {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::member::Member;
 use super::{Health, RecoveryService};
+use crate::clock::ClockState;
 
 /// How a service is, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -44,8 +45,11 @@ pub struct ServiceHealth {
 pub struct HealthReport {
     /// Whether commands on wallets and sagas are let through.
     pub is_ready: bool,
-    /// Whether every service serves, and nothing is quarantined.
+    /// Whether every service serves, nothing is quarantined, and the clock is believed.
     pub is_well: bool,
+    /// How far the wall clock has jumped ahead of store time, milliseconds, where it is not believed: timers pause until it
+    /// returns, or somebody [accepts](crate::Store::accept_clock) it.
+    pub clock_suspect_ahead_by_ms: Option<u64>,
     /// The wallets, the sagas, then what was registered, in that order.
     pub services: Vec<ServiceHealth>,
     /// Quarantined streams, each with the reason.
@@ -63,9 +67,14 @@ impl RecoveryService {
         let services: Vec<ServiceHealth> = self.each_member(|member| self.health_of(member));
         let quarantined = self.gate.quarantined();
         let is_serving = services.iter().all(|service| service.state == HealthState::Healthy && service.is_open);
+        let clock_suspect_ahead_by_ms = match self.store.clock_state() {
+            ClockState::Suspect { ahead_by, .. } => Some(u64::try_from(ahead_by.as_millis()).unwrap_or(u64::MAX)),
+            ClockState::Trusted => None,
+        };
         HealthReport {
             is_ready: self.gate.is_open(),
-            is_well: is_serving && quarantined.is_empty(),
+            is_well: is_serving && quarantined.is_empty() && clock_suspect_ahead_by_ms.is_none(),
+            clock_suspect_ahead_by_ms,
             restarts: services.iter().map(|service| service.restarts).fold(0, u64::saturating_add),
             services,
             quarantined,

@@ -9,6 +9,12 @@
 //! comes after it (payments that were not over, wallets that were quarantined). So a recovery costs what lies after the
 //! checkpoint and what is pending, not the history. A checkpoint is set only after everything it rests on is durable.
 //!
+//! Beside the wallets and the sagas services of one's own can be [registered](RecoveryService::register): each is restored,
+//! validated and made ready after those, has its own recovery point and its own gate, and fails alone. A [`Supervisor`] recovers
+//! what has failed, [`RecoveryService::health`] tells how all of them are, and every recovery is on record in the log
+//! ([`RECOVERY_STREAM`]). [`check`] compares both ways to replay a whole store; [`wallets_as_of`], [`diff`] and [`explain`] look
+//! back.
+//!
 //! An aggregate that cannot be read, or breaks its rules, is quarantined: named in the report, refused by the gate, and looked
 //! at again by the next recovery. It stops nobody else. No step here calls a payment gateway, and killing a recovery at any
 //! point leaves nothing that the next one does not find.
@@ -16,12 +22,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 use crate::types::{Sequence, Timestamp};
 
 mod check;
+mod extension;
 mod flow;
 mod gate;
 mod health;
@@ -169,6 +177,8 @@ pub struct SagaView {
     pub user_id: Option<String>,
     /// Whether it has its outcome.
     pub is_over: bool,
+    /// The recovery that resumed it last, if one did.
+    pub recovery_id: Option<String>,
 }
 
 /// A service whose aggregates are processes that a crash may leave halfway.
@@ -186,9 +196,10 @@ pub trait SagaService: Service {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>>;
 
     /// Puts on record that it goes on, or, past its deadline and before the point of no return, that it is undone. Does nothing
-    /// outside the store. The same recovery may ask again.
+    /// outside the store. The same recovery may ask again. `extend_by` is how long nobody could work on it because the store was
+    /// closed; a deadline before the point of no return is put off by it, once for each recovery.
     ///
     /// # Errors
     /// As [`view`](Self::view), and of the commit.
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision>;
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision>;
 }

@@ -91,12 +91,17 @@ impl Service for PaymentService {
     }
 
     fn restore(&self, scope: &Scope<'_>) -> Result<Restored> {
-        let mut restored = Restored::default();
+        let (mut restored, mut stored) = (Restored::default(), Vec::new());
         restored.findings = self.look_at(scope.aggregate_ids, |saga| {
             restored.aggregates += 1;
+            if saga.is_stored_offline() {
+                stored.push(saga.payment_id().to_owned());
+            }
             restored.events_replayed = restored.events_replayed.saturating_add(saga.version().get());
             None
         })?;
+        // How much was taken on trust without a network is known from here on, as it was before.
+        self.orchestrator.rebuild_offline(&stored)?;
         Ok(restored)
     }
 
@@ -117,12 +122,16 @@ impl SagaService for PaymentService {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         Ok(self.orchestrator.load(saga_id)?.map(|saga| {
             let started = saga.started().filter(|_| saga.needs_wallet());
-            SagaView { user_id: started.map(|started| started.user_id.clone()), is_over: saga.is_over() }
+            SagaView {
+                user_id: started.map(|started| started.user_id.clone()),
+                is_over: saga.is_over(),
+                recovery_id: saga.recovery_id.clone(),
+            }
         }))
     }
 
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision> {
-        Ok(match self.orchestrator.resume(saga_id, recovery_id, now, Duration::ZERO)? {
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision> {
+        Ok(match self.orchestrator.resume(saga_id, recovery_id, now, extend_by)? {
             ResumeDecision::Resumed => SagaDecision::Resumed,
             ResumeDecision::Compensating => SagaDecision::Compensating,
             ResumeDecision::AlreadyFinal => SagaDecision::AlreadyFinal,

@@ -2,8 +2,8 @@
 //! recovered, why, and what was found. At most one commit when a recovery begins and one when it is over. Every payload is the
 //! bincode of its struct, schema version 1; what is a word in a report is that word here.
 //!
-//! The record is for people. No recovery rests on it: one that cannot be written, on a full disk say, is traced, and the
-//! recovery goes on.
+//! The record is for people, and for deadlines that a recovery was about to put off when it was killed. One that cannot be
+//! written, on a full disk say, is traced, and the recovery goes on.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct RecoveryStarted {
     pub strategy: String,
     /// The services that are recovered.
     pub services: Vec<String>,
+    /// By how much it puts off the deadlines of payments before the pivot, microseconds: the time that passed while the store was
+    /// closed.
+    pub deadlines_extended_by_micros: u64,
 }
 
 /// A recovery found something wrong.
@@ -136,6 +139,7 @@ impl FlatFields for RecoveryEvent {
                 ("reason", fact.reason.as_str().into()),
                 ("strategy", fact.strategy.as_str().into()),
                 ("services", fact.services.join(",").as_str().into()),
+                ("deadlines_extended_by_micros", fact.deadlines_extended_by_micros.into()),
             ],
             Self::RecoveryFinding(fact) => vec![
                 ("recovery_id", fact.recovery_id.as_str().into()),
@@ -162,8 +166,8 @@ impl FlatFields for RecoveryEvent {
     }
 }
 
-/// Puts on record that a recovery begins.
-pub(super) fn started(store: &Store, run: &Run<'_>, trigger: &Trigger, services: &[String]) {
+/// Puts on record that a recovery begins; whether it is there.
+pub(super) fn started(store: &Store, run: &Run<'_>, trigger: &Trigger, services: &[String]) -> bool {
     let reason = match trigger {
         Trigger::Alert { reason, .. } => reason.clone(),
         Trigger::Open | Trigger::HealthCheck => String::new(),
@@ -174,8 +178,9 @@ pub(super) fn started(store: &Store, run: &Run<'_>, trigger: &Trigger, services:
         reason,
         strategy: run.strategy.as_str().to_owned(),
         services: services.to_vec(),
+        deadlines_extended_by_micros: u64::try_from(run.extension.own().as_micros()).unwrap_or(u64::MAX),
     };
-    put(store, run, &[RecoveryEvent::RecoveryStarted(fact)]);
+    put(store, run, &[RecoveryEvent::RecoveryStarted(fact)])
 }
 
 /// Puts on record what a recovery found, and that it is over.
@@ -217,11 +222,13 @@ fn found(recovery_id: &str, finding: &Finding) -> RecoveryEvent {
     })
 }
 
-fn put(store: &Store, run: &Run<'_>, events: &[RecoveryEvent]) {
+fn put(store: &Store, run: &Run<'_>, events: &[RecoveryEvent]) -> bool {
     // What is wrong with the store itself the recovery meets by itself, and says in its own words.
-    if let Err(error) = try_put(store, run, events) {
-        tracing::warn!(recovery_id = run.recovery_id, %error, "a recovery is not put on record");
-    }
+    try_put(store, run, events)
+        .inspect_err(|error| {
+            tracing::warn!(recovery_id = run.recovery_id, %error, "a recovery is not put on record");
+        })
+        .is_ok()
 }
 
 fn try_put(store: &Store, run: &Run<'_>, events: &[RecoveryEvent]) -> Result<()> {

@@ -8,6 +8,7 @@ fn started() -> RecoveryEvent {
         reason: String::new(),
         strategy: "full".into(),
         services: vec!["wallets".into(), "payments".into()],
+        deadlines_extended_by_micros: 7,
     })
 }
 
@@ -35,7 +36,7 @@ fn completed() -> RecoveryEvent {
 #[test]
 fn golden_bytes_of_the_events_of_a_recovery() {
     let expected: [(RecoveryEvent, &[u8]); 3] = [
-        (started(), b"\x02r7\x04open\x00\x04full\x02\x07wallets\x08payments"),
+        (started(), b"\x02r7\x04open\x00\x04full\x02\x07wallets\x08payments\x07"),
         (finding(), b"\x02r7\x08wallet-a\x0aunreadable\x01x\x01"),
         (completed(), b"\x02r7\x01\x08complete\x02\xfb\x2c\x01\x05\x01\x07resumed\x01\x01\x01"),
     ];

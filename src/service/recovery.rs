@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use super::extension::Extension;
 use super::member::Member;
 use super::payments::payment_stream;
 use super::record;
@@ -18,7 +21,7 @@ use crate::aggregate::Repository;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payment::Orchestrator;
 use crate::store::Store;
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{AtomicBool, Mutex, RwLock};
 use crate::types::Sequence;
 use crate::wallet::Wallet;
 
@@ -37,6 +40,8 @@ pub struct RecoveryService {
     pub(super) gate: Gate,
     running: Mutex<()>,
     pub(super) last_recovery_id: Mutex<Option<String>>,
+    /// Whether it is on record how long the store was closed before this open, so that no deadline is put off twice.
+    is_extension_on_record: AtomicBool,
 }
 
 impl fmt::Debug for RecoveryService {
@@ -88,6 +93,7 @@ impl RecoveryService {
             gate,
             running: Mutex::new(()),
             last_recovery_id: Mutex::new(None),
+            is_extension_on_record: AtomicBool::new(false),
         }
     }
 
@@ -211,7 +217,7 @@ impl RecoveryService {
         let set = outcome.points.iter().filter(|point| point.last_event_sequence > Sequence::ZERO).count();
         run.done(Phase::RecoveryPoint, set);
         // Here, since a checkpoint that tells of a loss comes first, and nothing was written yet.
-        record::started(&self.store, &run, &trigger, &failed.service_ids);
+        self.begin(&mut run, &trigger, &failed)?;
         match &core_points {
             Some(points) => self.recover_core(&mut run, points, &mut attempts, &mut outcome)?,
             None => {
@@ -226,6 +232,20 @@ impl RecoveryService {
         self.make_ready(&mut run, &recovered, core_points.is_some(), &mut attempts)?;
         *self.last_recovery_id.lock() = Some(run.recovery_id.clone());
         Ok(self.report(run, trigger, failed, outcome, &attempts))
+    }
+
+    /// Puts on record that the recovery begins, and by how much it puts off deadlines.
+    fn begin(&self, run: &mut Run<'_>, trigger: &Trigger, failed: &Failed) -> Result<()> {
+        if failed.is_core {
+            let is_first = !self.is_extension_on_record.load(Ordering::Relaxed);
+            let own = if is_first { self.store.deadline_extension() } else { Duration::ZERO };
+            run.extension = Extension::find(&self.store, own)?;
+        }
+        let is_on_record = record::started(&self.store, run, trigger, &failed.service_ids);
+        if failed.is_core && is_on_record {
+            self.is_extension_on_record.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The phases of the wallets and the sagas, and those of the registered services between them.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::extension::Extension;
 use super::{Finding, Phase, PhaseReport, RecoverOptions, Strategy};
 use crate::aggregate::restore_threads;
 use crate::store::Store;
@@ -14,6 +15,8 @@ pub(super) struct Run<'a> {
     pub(super) strategy: Strategy,
     pub(super) options: RecoverOptions<'a>,
     pub(super) end: Sequence,
+    /// Zero until the recovery of the payments begins.
+    pub(super) extension: Extension,
     pub(super) phases: Vec<PhaseReport>,
     pub(super) findings: Vec<Finding>,
     /// The streams that a finding quarantines, each with the reason.
@@ -34,6 +37,7 @@ impl<'a> Run<'a> {
             strategy,
             options,
             end,
+            extension: Extension::default(),
             phases: Vec::new(),
             findings: Vec::new(),
             quarantined: BTreeMap::new(),

@@ -19,9 +19,11 @@ use crate::types::{CodecId, EventType, ExpectedVersion, Metadata, NewEvent, Stre
 use crate::wallet::{FundsWithdrawn, Wallet, WalletCommand, WalletEvent, WalletLimits};
 
 mod checks;
+mod extension;
 mod faults;
 mod health;
 mod registered;
+mod room;
 
 fn usd() -> Currency {
     Currency::from_code("USD").unwrap()
@@ -477,6 +479,8 @@ fn a_checkpoint_needs_a_recovery_first() {
 struct Killed {
     payments: PaymentService,
     calls_left: AtomicUsize,
+    /// Whether it panics there instead.
+    panics: bool,
 }
 
 impl Service for Killed {
@@ -507,13 +511,14 @@ impl SagaService for Killed {
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         self.payments.view(saga_id)
     }
-    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp) -> Result<SagaDecision> {
+    fn resume(&self, saga_id: &str, recovery_id: &str, now: Timestamp, extend_by: Duration) -> Result<SagaDecision> {
         let left = self.calls_left.load(Ordering::SeqCst);
         if left == 0 {
+            assert!(!self.panics, "no courage");
             return Err(Error::new(ErrorKind::Io, "killed"));
         }
         self.calls_left.store(left - 1, Ordering::SeqCst);
-        self.payments.resume(saga_id, recovery_id, now)
+        self.payments.resume(saga_id, recovery_id, now, extend_by)
     }
 }
 
@@ -529,7 +534,7 @@ fn a_recovery_that_was_stopped_halfway_is_started_again() {
             till.orchestrator.start(Till::request(&payment.to_string(), "ana")).unwrap();
         }
         let payments = PaymentService::new(till.orchestrator.clone());
-        let killed = Killed { payments, calls_left: AtomicUsize::new(stop_after) };
+        let killed = Killed { payments, calls_left: AtomicUsize::new(stop_after), panics: false };
         let recovery = RecoveryService::with_sagas(till.wallets.clone(), Arc::new(killed));
         let error = recovery.recover(Trigger::Open, Strategy::Incremental).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);

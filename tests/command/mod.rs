@@ -119,3 +119,60 @@ pub(crate) fn damage(store: &Path, text: &str) {
     }
     panic!("{text} is not in the log");
 }
+
+impl Place {
+    /// Carries out commands, a JSON object each; the exit code and the outcomes.
+    pub(crate) fn carry_out(&self, commands: &[Value], arguments: &[&str]) -> (i32, Vec<Value>) {
+        let lines: String = commands.iter().map(|command| format!("{command}\n")).collect();
+        let output = self.command("command", arguments).arg("--json").write_stdin(lines).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), values(&output.stdout))
+    }
+
+    /// Carries out commands that must all be done; their outcomes.
+    pub(crate) fn done(&self, commands: &[Value]) -> Vec<Value> {
+        let (code, outcomes) = self.carry_out(commands, &[]);
+        assert_eq!(code, 0, "{outcomes:#?}");
+        outcomes
+    }
+
+    /// A verb's exit code and the JSON lines that it printed; nothing may be wrong with the command itself.
+    pub(crate) fn answer(&self, verb: &str, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let output = self.command(verb, &["--json"]).args(arguments).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), values(&output.stdout))
+    }
+}
+
+/// The same document with every time and every UUID masked, so that the rest can be compared exactly.
+pub(crate) fn masked(document: &Value) -> Value {
+    match document {
+        Value::String(text) if is_time(text) => Value::String("TIME".to_owned()),
+        Value::String(text) if is_uuid(text) => Value::String("UUID".to_owned()),
+        Value::Array(items) => Value::Array(items.iter().map(masked).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), masked(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_time(text: &str) -> bool {
+    text.len() == "2026-01-01T00:00:00.000000Z".len() && text.starts_with("20") && text.ends_with('Z')
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+}
+
+/// The fields of a JSON object in the order in which they stand on the line.
+pub(crate) fn order_of(line: &str) -> Vec<String> {
+    let fields: Vec<(String, usize)> = serde_json::from_str::<serde_json::Map<String, Value>>(line)
+        .unwrap()
+        .keys()
+        .map(|name| (name.clone(), line.find(&format!("\"{name}\":")).unwrap()))
+        .collect();
+    let mut fields = fields;
+    fields.sort_by_key(|(_, place)| *place);
+    fields.into_iter().map(|(name, _)| name).collect()
+}

@@ -1,8 +1,18 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod money;
+mod payments;
+mod service;
+mod travel;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use money::CommandArgs;
+pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
+pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
+pub(crate) use travel::{DiffArgs, ExplainArgs, TraceArgs, WalletArgs, WalletsArgs};
 
 use crate::demo::DemoArgs;
 use crate::till::TillArgs;
@@ -30,9 +40,20 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     Backup(BackupArgs),
     Repair(RepairArgs),
+    Command(CommandArgs),
     Wallet(WalletArgs),
+    Wallets(WalletsArgs),
+    Explain(ExplainArgs),
+    Diff(DiffArgs),
+    Trace(TraceArgs),
     Payment(PaymentArgs),
+    Payments(PaymentsArgs),
+    PaymentCancel(CancelArgs),
+    PaymentRetry(RetryArgs),
+    PaymentResolve(ResolveArgs),
+    Snapshots(SnapshotsArgs),
     Recover(RecoverArgs),
+    Health(HealthArgs),
     Till(TillArgs),
     Demo(DemoArgs),
 }
@@ -157,67 +178,4 @@ pub(crate) struct RepairArgs {
     /// Only say what would be done.
     #[arg(long, required = true)]
     pub(crate) dry_run: bool,
-}
-
-/// Show a wallet, as it is or as it was.
-///
-/// {"user_id","currency","balance","locked_balance","available_balance","version","last_event_sequence","status","holds",
-/// "loaded_from","events_replayed"}: amounts are integers of minor units. Exit 1 where there is, or was then, no wallet.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  bitacora wallet till-data 00001\n  \
-    bitacora wallet till-data 00001 --at-time 2026-03-01T12:00:00Z")]
-pub(crate) struct WalletArgs {
-    /// The store's folder.
-    pub(crate) dir: PathBuf,
-    /// Whose wallet.
-    pub(crate) user: String,
-    #[command(flatten)]
-    pub(crate) point: PointArgs,
-    /// Replay all its events instead of starting from a snapshot.
-    #[arg(long)]
-    pub(crate) full: bool,
-}
-
-/// A point in the past; a point beyond the end is the end.
-#[derive(Args, Debug)]
-#[group(multiple = false)]
-pub(crate) struct PointArgs {
-    /// When this was the last sequence of the store.
-    #[arg(long, value_name = "N")]
-    pub(crate) at_sequence: Option<u64>,
-    /// When it was at this version.
-    #[arg(long, value_name = "N")]
-    pub(crate) at_version: Option<u64>,
-    /// At this time, in store time.
-    #[arg(long, value_name = "RFC3339")]
-    pub(crate) at_time: Option<jiff::Timestamp>,
-}
-
-/// Show a payment: where it stands, how it ended, and its events.
-///
-/// Exit 1 where there is no such payment.
-#[derive(Args, Debug)]
-#[command(after_help = "Example:\n  bitacora payment till-data 17 --json")]
-pub(crate) struct PaymentArgs {
-    /// The store's folder.
-    pub(crate) dir: PathBuf,
-    /// The payment's id.
-    pub(crate) payment_id: String,
-}
-
-/// Open the store, bring its wallets and payments back to ready, and print the report of both.
-///
-/// Payments that a crash left halfway are put back on their way, or, past their deadline, to be undone; `till` carries
-/// them out. Calls no gateway. Exit 1 if anything is wrong with a wallet or a payment.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  bitacora recover till-data\n  bitacora recover till-data --check --json")]
-pub(crate) struct RecoverArgs {
-    /// The store's folder.
-    pub(crate) dir: PathBuf,
-    /// Replay all events, whatever snapshots and checkpoints there are.
-    #[arg(long, conflicts_with = "check")]
-    pub(crate) full: bool,
-    /// Only compare full and incremental replay over the whole store; locks and writes nothing.
-    #[arg(long)]
-    pub(crate) check: bool,
 }

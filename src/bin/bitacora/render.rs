@@ -207,8 +207,9 @@ mod tests {
             WalletEvent::from(HoldCaptured { hold_id: "h1".to_owned(), amount, released: 50, is_final: true })
                 .encode()
                 .unwrap();
-        let event = event("wallet-1", "HoldCaptured", CodecId::BINCODE, &captured);
-        assert_eq!(data(&event), r#"{"hold_id":"h1","amount":1250,"currency":"EUR","released":50}"#);
+        let event = Event { schema_version: 2, ..event("wallet-1", "HoldCaptured", CodecId::BINCODE, &captured) };
+        let shown = r#"{"hold_id":"h1","amount":1250,"currency":"EUR","released":50,"is_final":true}"#;
+        assert_eq!(data(&event), shown);
     }
 
     #[test]

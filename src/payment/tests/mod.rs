@@ -11,6 +11,7 @@ mod gateways;
 mod late;
 mod offline;
 mod operator;
+mod operator_command;
 mod orchestrator;
 mod poll;
 mod retries;

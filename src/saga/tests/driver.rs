@@ -103,6 +103,24 @@ fn a_timer_fires_once_and_a_stale_one_does_nothing() {
     assert!(other.open().is_empty());
 }
 
+/// What: a wait that follows from an event's time was counted from the poll's time, not from the time on record.
+/// Why: it was decided on the event before it was committed, and kept; the agenda made again from the log said another time.
+/// How found: threads that polled one driver for a late time left sagas open that were due by then.
+#[test]
+fn a_wait_counts_from_the_time_on_record_however_late_the_poll_is() {
+    let bench = Bench::new(Temper::Willing);
+    let driver = bench.driver();
+    bench.start(&driver, "a", 7);
+    let on_record = bench.store.now();
+    let between = on_record.plus(WAITS.close / 2);
+    assert_eq!(driver.poll(between).unwrap().next_due, Some(on_record.plus(WAITS.close)));
+    let again = bench.driver();
+    again.recover().unwrap();
+    assert_eq!(again.open(), driver.open());
+    bench.start(&driver, "b", 7);
+    assert_eq!(driver.poll(on_record.plus(WAITS.close)).unwrap().ended, 2, "what is due by then is done by then");
+}
+
 #[test]
 fn the_deadline_of_a_saga_that_nobody_looked_at_in_time_undoes_it() {
     let bench = Bench::new(Temper::Willing);

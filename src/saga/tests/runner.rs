@@ -90,6 +90,28 @@ fn it_polls_when_a_timer_is_due() {
     runner.stop().unwrap();
 }
 
+/// Goal: a clock that jumps ahead fires no timer.
+/// Method: a saga waits for its timer; the wall jumps past it, and the runner does not poll however its bell is rung. Once the
+/// clock is accepted, it does.
+#[test]
+fn timers_pause_while_the_clock_is_suspect() {
+    let bench = Bench::new(Temper::Willing);
+    let driver = bench.driver();
+    bench.start(&driver, "a", 3);
+    let due = driver.poll(Timestamp::EPOCH).unwrap().next_due.unwrap();
+    bench.clock.jump(due.plus(Duration::from_hours(24)));
+    let poller = Counting::new(driver, None);
+    let runner = Runner::start(poller.clone(), RunnerOptions { longest_wait: Duration::from_millis(1) }).unwrap();
+    for _ in 0..20 {
+        poller.bell().ring();
+        poller.polled.wait(poller.polled.rings(), Duration::from_millis(2));
+    }
+    assert_eq!(poller.polls.load(Ordering::SeqCst), 0, "it waits for the clock");
+    bench.store.accept_clock("ana").unwrap();
+    poller.wait_for(|| poller.driver.load("a").unwrap().unwrap().outcome == Some(true));
+    runner.stop().unwrap();
+}
+
 #[test]
 fn a_store_that_is_closed_ends_it_and_other_failures_do_not() {
     let bench = Bench::new(Temper::Willing);

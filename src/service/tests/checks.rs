@@ -72,6 +72,7 @@ fn a_payment_and_its_hold_that_contradict_each_other_are_found() {
             wallet_amount: 10,
             card_amount: 0,
             deadline: Timestamp::MAX,
+            settles: false,
         })
     };
     let completed = || PaymentEvent::from(PaymentCompleted { wallet_amount: 10, card_amount: 0 });

@@ -287,6 +287,26 @@ fn progress_is_told_phase_by_phase_and_within_them() {
             assert!(progress.done <= progress.total, "{progress:?}");
         }
         assert_eq!(last, ends);
-        assert_eq!(told.iter().filter(|progress| progress.phase == Phase::RestoreWallets).count() > 1, true);
+        assert!(told.iter().filter(|progress| progress.phase == Phase::RestoreWallets).count() > 1);
     }
+}
+
+#[test]
+fn a_panic_in_the_sagas_is_an_error_keeps_the_gate_closed_and_can_be_recovered_from() {
+    let till = Till::new();
+    till.open_wallet("ana", 100);
+    till.orchestrator.start(Till::request("open", "ana")).unwrap();
+    let payments = PaymentService::new(till.orchestrator.clone());
+    let killed = Arc::new(Killed { payments, calls_left: AtomicUsize::new(0), panics: true });
+    let recovery = RecoveryService::with_sagas(till.wallets.clone(), killed.clone());
+    let error = recovery.recover(Trigger::Open, Strategy::Incremental).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotReady);
+    assert!(error.to_string().contains("no courage"), "{error}");
+    let health = recovery.health();
+    assert_eq!((health.is_ready, health.services[1].state), (false, HealthState::Failed));
+    assert!(health.services[1].reason.as_ref().unwrap().contains("no courage"), "{health:?}");
+    killed.calls_left.store(usize::MAX, Ordering::SeqCst);
+    let report = recovery.recover(Trigger::HealthCheck, Strategy::Incremental).unwrap();
+    assert!(report.is_ready && recovery.health().is_well);
+    assert_eq!(report.sagas_with(SagaDecision::Resumed).collect::<Vec<_>>(), ["open"]);
 }

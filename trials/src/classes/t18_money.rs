@@ -100,7 +100,10 @@ fn piece(seed: u64, tally: &mut Tally) {
     till.review(&mut random).and_then(|()| till.give_back(&mut random)).expect("no fault is injected");
     let label = || format!("without a crash, {:?}, {:?}", plan.shape, plan.temper);
     till.road.set_beside(None);
-    audit(&till, &label);
+    let books = audit(&till, &label);
+    for (what, count) in books.counts() {
+        tally.note(what, count);
+    }
     till.store.close().expect("a store is closed");
     let images = take(&world, &images);
     drop(till);

@@ -200,6 +200,12 @@ impl Account {
         self.holds.iter().filter(|(_, hold)| !hold.is_resolved).map(|(hold_id, hold)| (hold_id, hold.of_payment))
     }
 
+    /// Holds of which something was refunded.
+    #[must_use]
+    pub fn refunds(&self) -> u64 {
+        self.holds.values().filter(|hold| hold.refunded > 0).count() as u64
+    }
+
     /// What was captured of a hold.
     #[must_use]
     pub fn captured(&self, hold_id: &str) -> i64 {

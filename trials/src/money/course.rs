@@ -18,11 +18,14 @@ pub struct Course {
     voided: bool,
     undone: bool,
     settles: bool,
-    wallet_taken: bool,
-    settled: bool,
+    /// Whether the wallet's part is taken.
+    pub wallet_taken: bool,
+    /// Whether the gateway settled it.
+    pub settled: bool,
     refund_failed: bool,
     refunded: bool,
-    taken_on_trust: bool,
+    /// Whether its card's part was taken on trust.
+    pub taken_on_trust: bool,
     /// Whether a person has to decide.
     pub parked: bool,
     /// How it ended.

@@ -201,7 +201,9 @@ mod tests {
 
         fn forge(&self, stream: &str, event: &impl DomainEvent) {
             let event_type = EventType::new(event.event_type()).unwrap();
+            let schema_version = event.schema_version();
             let event = NewEvent::new(event_type, CodecId::BINCODE, event.encode().unwrap());
+            let event = event.with_schema_version(schema_version);
             self.store.append(&StreamId::new(stream).unwrap(), ExpectedVersion::Any, vec![event]).unwrap();
         }
     }

@@ -210,7 +210,11 @@ impl Till {
         Self::over(store, Arc::new(gateway), options.retry_delay_ms)
     }
 
-    fn over(store: Store, gateway: Arc<dyn PaymentGateway>, retry_delay_ms: u64) -> Result<Self> {
+    /// The same over a store that is open, with any gateway.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the delay is zero.
+    pub(crate) fn over(store: Store, gateway: Arc<dyn PaymentGateway>, retry_delay_ms: u64) -> Result<Self> {
         let delay = Duration::from_millis(retry_delay_ms);
         let retry = RetryPolicy { initial: delay, longest: delay.saturating_mul(8), ..RetryPolicy::short() };
         let wallets = Repository::new(store.clone(), SnapshotPolicy::default());

@@ -2,15 +2,28 @@
 
 pub(crate) mod append;
 pub(crate) mod backup;
+pub(crate) mod command;
+pub(crate) mod diff;
 pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod health;
 pub(crate) mod info;
+mod input;
+mod money;
+pub(crate) mod operate;
 pub(crate) mod payment;
+mod payment_steps;
+pub(crate) mod payments;
 pub(crate) mod recover;
 pub(crate) mod repair;
+pub(crate) mod snapshots;
 mod store_report;
 pub(crate) mod streams;
+pub(crate) mod trace;
 pub(crate) mod verify;
 pub(crate) mod wallet;
+mod wallet_document;
+pub(crate) mod wallets;
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@ use bitacora::payment::{PAYMENT_TYPE, PaymentEvent, PaymentSaga};
 use bitacora::{Event, StreamId};
 use serde::Serialize;
 
+use super::payment_steps::{self, StepLine};
 use crate::args::PaymentArgs;
 use crate::exit::{FINE, Failure, Outcome};
 use crate::output::Output;
@@ -26,6 +27,7 @@ struct Document<'a> {
     in_doubt: Option<&'a str>,
     version: u64,
     last_event_sequence: u64,
+    steps: Vec<StepLine>,
     events: Vec<Line<'a>>,
 }
 
@@ -41,21 +43,25 @@ struct Line<'a> {
 pub(crate) fn run(args: &PaymentArgs, output: &mut Output) -> Outcome {
     let stream = StreamId::of(PAYMENT_TYPE, &args.payment_id)?;
     let store = super::open_to_read(&args.dir)?;
-    let events = store.read_stream(&stream, ..).collect::<bitacora::Result<Vec<Event>>>()?;
+    let decoded = |event: bitacora::Result<Event>| {
+        let event = event?;
+        PaymentEvent::decode(&event).map(|fact| (event, fact))
+    };
+    let events = store.read_stream(&stream, ..).map(decoded).collect::<bitacora::Result<Vec<_>>>()?;
     if events.is_empty() {
         return Err(Failure::no(format!("there is no payment {}", args.payment_id)));
     }
     let mut saga = PaymentSaga::new(&args.payment_id);
-    for event in &events {
-        saga.apply(&PaymentEvent::decode(event)?, &EventContext::from(event));
+    for (event, fact) in &events {
+        saga.apply(fact, &EventContext::from(event));
     }
     print(&saga, &events, output)?;
     Ok(FINE)
 }
 
-fn print(saga: &PaymentSaga, events: &[Event], output: &mut Output) -> Result<(), Failure> {
+fn print(saga: &PaymentSaga, events: &[(Event, PaymentEvent)], output: &mut Output) -> Result<(), Failure> {
     let started = saga.started();
-    let lines = events.iter().map(|event| Line {
+    let lines = events.iter().map(|(event, _)| Line {
         sequence: event.sequence.get(),
         timestamp: render::time(event.timestamp),
         event_type: event.event_type.as_str(),
@@ -75,6 +81,7 @@ fn print(saga: &PaymentSaga, events: &[Event], output: &mut Output) -> Result<()
         in_doubt: saga.in_doubt().map(bitacora::payment::GatewayCommand::as_str),
         version: saga.version().get(),
         last_event_sequence: saga.last_event_sequence().get(),
+        steps: payment_steps::steps(events),
         events: lines.collect(),
     };
     if output.is_json() {
@@ -97,6 +104,14 @@ fn print(saga: &PaymentSaga, events: &[Event], output: &mut Output) -> Result<()
         ("version", document.version.to_string()),
         ("last_event_sequence", document.last_event_sequence.to_string()),
     ])?;
+    let steps = document.steps.iter().map(|step| {
+        let attempts = step.attempts.len().to_string();
+        let why = step.attempts.last().and_then(|attempt| attempt.reason.clone()).unwrap_or_default();
+        let ended_at = step.ended_at.clone().unwrap_or_default();
+        let (name, kind) = (step.step.to_owned(), step.kind.to_owned());
+        Ok(vec![name, kind, step.outcome.to_owned(), attempts, step.started_at.clone(), ended_at, why])
+    });
+    output.rows(&["step", "kind", "outcome", "attempts", "started_at", "ended_at", "reason"], steps)?;
     let rows = document.events.iter().map(|line| {
         let data = serde_json::to_string(&line.data).map_err(|error| Failure::usage(error.to_string()))?;
         Ok(vec![line.sequence.to_string(), line.timestamp.clone(), line.event_type.to_owned(), data])

@@ -1,16 +1,20 @@
 //! `bitacora recover`: bring wallets and payments back to ready, or only compare both ways to.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use bitacora::aggregate::Repository;
-use bitacora::money::Money;
-use bitacora::payment::{GatewayAnswer, GatewayOutcome, Orchestrator, OrchestratorOptions, PaymentGateway};
-use bitacora::service::{self, CheckReport, Finding, RecoveryService, ServiceReport, Strategy, Trigger};
+use bitacora::payment::{Orchestrator, OrchestratorOptions};
+use bitacora::service::{
+    self, CheckReport, Finding, RecoverOptions, RecoveryProgress, RecoveryService, ServiceReport, Strategy, Trigger,
+};
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
 use bitacora::{Options, Store};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::money::Unreachable;
 use super::store_report::StoreReport;
 use crate::args::RecoverArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
@@ -37,28 +41,31 @@ struct CheckDocument<'a> {
     elapsed_ms: u64,
 }
 
-/// A gateway that nobody can reach: a recovery decides what is to be done, and carries out nothing outside.
-struct Unreachable;
+/// How far a recovery is, on standard error where that is a terminal.
+struct Progress(ProgressBar);
 
-impl PaymentGateway for Unreachable {
-    fn authorise(&self, _key: &str, _amount: Money, _reference: &str) -> GatewayAnswer {
-        GatewayAnswer::Unknown
+impl Progress {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}  {elapsed}") {
+            bar.set_style(style);
+        }
+        Self(bar)
     }
 
-    fn capture(&self, _key: &str, _authorise_key: &str, _amount: Money) -> GatewayAnswer {
-        GatewayAnswer::Unknown
+    fn show(&self, now: &RecoveryProgress) {
+        self.0.set_length(now.total);
+        self.0.set_position(now.done);
+        self.0.set_message(word(&now.phase));
     }
+}
 
-    fn void(&self, _key: &str, _authorise_key: &str) -> GatewayAnswer {
-        GatewayAnswer::Unknown
-    }
-
-    fn refund(&self, _key: &str, _capture_key: &str, _amount: Money) -> GatewayAnswer {
-        GatewayAnswer::Unknown
-    }
-
-    fn query(&self, _key: &str) -> GatewayOutcome {
-        GatewayOutcome::Unknown
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
@@ -74,7 +81,16 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     let store = Store::open(&args.dir, Options::new()).map_err(|error| Failure::opening(&error))?;
     let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::default());
     let orchestrator = Orchestrator::new(wallets.clone(), Arc::new(Unreachable), OrchestratorOptions::default())?;
-    let report = RecoveryService::new(wallets, orchestrator).recover(Trigger::Open, strategy)?;
+    let recovery = RecoveryService::new(wallets, orchestrator);
+    let report = match &args.service {
+        Some(service_id) => recovery.recover_service(service_id, strategy)?,
+        None => {
+            let progress = Progress::new();
+            let tell = |now: &RecoveryProgress| progress.show(now);
+            let options = RecoverOptions { progress: Some(&tell), ..RecoverOptions::default() };
+            recovery.recover_with(Trigger::Open, strategy, options)?
+        }
+    };
     let ok = report.is_ready && report.findings.is_empty();
     let store_report = StoreReport::new(store.recovery_report());
     if output.is_json() {

@@ -1,6 +1,6 @@
 //! What an open found and did, as it is printed.
 
-use bitacora::{CutReport, IndexUse, RecoveryReport};
+use bitacora::{ClockStep, CutReport, IndexUse, RecoveryReport};
 use serde::Serialize;
 
 use crate::render;
@@ -30,6 +30,8 @@ pub(crate) struct StoreReport<'a> {
     reserve_was_missing: bool,
     reserve_was_given_up: bool,
     reserve_bytes: u64,
+    /// How far the clock was ahead of the last commit, or, negative, behind it; where that was much.
+    clock_step_seconds: Option<i64>,
     phases: Vec<Phase<'a>>,
     microseconds: u64,
 }
@@ -67,6 +69,7 @@ impl<'a> StoreReport<'a> {
             reserve_was_missing: report.reserve_was_missing,
             reserve_was_given_up: report.reserve_was_given_up,
             reserve_bytes: report.reserve_bytes,
+            clock_step_seconds: report.clock_step.map(seconds),
             phases: phases
                 .map(|phase| Phase { phase: phase.phase.as_str(), microseconds: phase.microseconds })
                 .collect(),
@@ -89,9 +92,40 @@ impl<'a> StoreReport<'a> {
             (false, true) => ", the reserve for a full disk was missing",
             (false, false) => "",
         };
+        let clock = match self.clock_step_seconds {
+            None => String::new(),
+            Some(step) if step < 0 => format!(", the clock {} s behind the last commit", step.unsigned_abs()),
+            Some(step) => format!(", the clock {step} s ahead of the last commit"),
+        };
         format!(
-            "{}: {how}; index {}; {} of {} segments read, {} events replayed{cut}{reserve}; {} us",
+            "{}: {how}; index {}; {} of {} segments read, {} events replayed{cut}{reserve}{clock}; {} us",
             self.opened_at, self.index, self.segments_read, self.segments, self.events_replayed, self.microseconds
         )
+    }
+}
+
+fn seconds(step: ClockStep) -> i64 {
+    let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match step {
+        ClockStep::Ahead(step) => whole(step),
+        ClockStep::Behind(step) => -whole(step),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_step_of_the_clock_is_printed_with_its_direction() {
+        let report = |clock_step| RecoveryReport { clock_step, ..RecoveryReport::default() };
+        let (night, battery) = (Duration::from_secs(36_000), Duration::from_secs(1_800_000_000));
+        let (ahead, behind) = (report(Some(ClockStep::Ahead(night))), report(Some(ClockStep::Behind(battery))));
+        assert!(StoreReport::new(&ahead).line().contains(", the clock 36000 s ahead of the last commit;"));
+        assert!(StoreReport::new(&behind).line().contains(", the clock 1800000000 s behind the last commit;"));
+        assert!(!StoreReport::new(&report(None)).line().contains("clock"));
+        assert_eq!(serde_json::to_value(StoreReport::new(&behind)).unwrap()["clock_step_seconds"], -1_800_000_000);
     }
 }

@@ -1,8 +1,9 @@
 //! Looks at everything that there is.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use bitacora::{Event, Sequence, StreamHead, StreamId, Timestamp};
+use bitacora::{Event, Sequence, StreamHead, StreamId, SubscribeOptions, Subscription, Timestamp};
 
 use super::Run;
 use crate::model::operation::{KEYS, STREAMS};
@@ -47,6 +48,44 @@ impl Run {
         }
         self.compare_streams("");
         self.compare_keys();
+        self.compare_correlations();
+        self.compare_subscriptions();
+    }
+
+    /// The events of each correlation id, from both ends.
+    fn compare_correlations(&self) {
+        let mut expected: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        for event in self.model.events() {
+            if let Some(id) = &event.metadata.correlation_id {
+                expected.entry(id).or_default().push(event);
+            }
+        }
+        for (id, expected) in expected {
+            let found = |events: bitacora::Result<Vec<Event>>| events.unwrap_or_else(|error| panic!("{id}: {error}"));
+            let forwards = found(self.store().read_correlation(id, ..).collect());
+            assert_eq!(forwards.iter().collect::<Vec<_>>(), expected, "{id}");
+            let mut backwards = found(self.store().read_correlation(id, ..).rev().collect());
+            backwards.reverse();
+            assert_eq!(backwards, forwards, "{id}, backwards");
+        }
+    }
+
+    /// What subscriptions that begin now give before they would wait.
+    fn compare_subscriptions(&self) {
+        let after = self.store().last_sequence().get() / 2;
+        let of_stream = SubscribeOptions::new().stream(&stream(STREAMS[0])).after(Sequence::new(after));
+        let mut all = self.store().subscribe(SubscribeOptions::new());
+        let mut some = self.store().subscribe(of_stream);
+        let next = |subscription: &mut Subscription| {
+            subscription.try_next().unwrap_or_else(|error| panic!("a subscription: {error}"))
+        };
+        for event in self.model.events() {
+            assert_eq!(next(&mut all).as_ref(), Some(event), "a subscription to all");
+        }
+        for event in self.model.events_of(0).filter(|event| event.sequence.get() > after) {
+            assert_eq!(next(&mut some).as_ref(), Some(event), "a subscription to a stream, after {after}");
+        }
+        assert_eq!((next(&mut all), next(&mut some)), (None, None), "there is no more");
     }
 
     fn head(&self, number: u8) -> Option<StreamHead> {

@@ -1,19 +1,18 @@
 //! One line of input: an event to append, and what its stream must be like.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use bitacora::{CodecId, Commit, EventId, EventType, ExpectedVersion, Metadata, NewEvent, StreamId, Version};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use bitacora::{CodecId, Commit, EventId, EventType, ExpectedVersion, NewEvent, StreamId, Version};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::exit::Failure;
 use crate::render::one_line;
+use crate::verbs::input::{MetadataFields, without_line};
 
 /// The streams of the parts that are built in: their events are made by commands that keep rules.
-const RESERVED_PREFIXES: [&str; 4] = ["wallet-", "payment-", "till-", "$"];
+const RESERVED_PREFIXES: [&str; 5] = ["wallet-", "payment-", "till-", "system-", "$"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,38 +55,6 @@ impl From<Expected> for ExpectedVersion {
     }
 }
 
-/// Metadata as an object of texts: three names have a place of their own, the others keep their order.
-struct MetadataFields(Metadata);
-
-impl<'de> Deserialize<'de> for MetadataFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MetadataVisitor)
-    }
-}
-
-struct MetadataVisitor;
-
-impl<'de> Visitor<'de> for MetadataVisitor {
-    type Value = MetadataFields;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object of texts")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut metadata = Metadata::default();
-        while let Some((name, value)) = map.next_entry::<String, String>()? {
-            match name.as_str() {
-                "correlation_id" => metadata.correlation_id = Some(value),
-                "causation_id" => metadata.causation_id = Some(value),
-                "actor" => metadata.actor = Some(value),
-                _ => metadata.pairs.push((name, value)),
-            }
-        }
-        Ok(MetadataFields(metadata))
-    }
-}
-
 /// A line that can be submitted.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -117,16 +84,6 @@ impl Line {
             commit = commit.idempotency_key(key);
         }
         Ok(Self { stream, id, commit })
-    }
-}
-
-/// The parser's text without its line number, which is always 1 and not the input's.
-fn without_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(text) => format!("{text}, column {}", error.column()),
-        None => text,
     }
 }
 
@@ -172,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_streams_of_built_in_parts_are_refused() {
-        for stream in ["wallet-1", "payment-1", "till-day", "$checkpoints"] {
+        for stream in ["wallet-1", "payment-1", "till-day", "system-recovery", "$checkpoints"] {
             refused(&format!(r#"{{"stream":"{stream}","type":"b","data":1}}"#), "built-in");
         }
         assert_eq!(parse(r#"{"stream":"wallets","type":"b","data":1}"#).stream.as_str(), "wallets");

@@ -11,21 +11,16 @@
 mod line;
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
 use bitacora::{Durability, EventId, Options, Receipt, Store, StreamId, Ticket};
 use serde::Serialize;
 
 use self::line::Line;
+use super::input::Lines;
 use crate::args::{AppendArgs, DurabilityArg};
 use crate::exit::{FINE, Failure, NO, Outcome};
 use crate::output::Output;
-
-/// Read at once: enough that a fast writer costs few system calls.
-const READ_BYTES: usize = 1024 * 1024;
-
-/// A payload at its limit in which every byte is escaped, and the rest of its line.
-const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Acknowledgement<'a> {
@@ -130,35 +125,4 @@ fn acknowledge(
     let version = receipt.streams.first().map_or(0, |stream| stream.version_first.get());
     let sequence = receipt.sequence_first.get();
     output.json(&Acknowledgement { sequence, stream: stream.as_str(), version, id: id.to_string() })
-}
-
-/// The lines of an input, numbered from 1.
-struct Lines<R> {
-    reader: BufReader<R>,
-    line: Vec<u8>,
-    number: u64,
-}
-
-impl<R: Read> Lines<R> {
-    fn new(input: R) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BYTES, input), line: Vec::new(), number: 0 }
-    }
-
-    /// Whether the next line can be read without waiting for the writer.
-    fn has_one_ready(&self) -> bool {
-        self.reader.buffer().contains(&b'\n')
-    }
-
-    fn next(&mut self) -> Result<Option<(u64, &[u8])>, Failure> {
-        self.line.clear();
-        self.number += 1;
-        let mut bounded = (&mut self.reader).take(LINE_BYTES_MAX + 1);
-        let read = bounded.read_until(b'\n', &mut self.line);
-        let read = read.map_err(|error| Failure::of_stream("standard input", &error))?;
-        if u64::try_from(read).is_ok_and(|read| read > LINE_BYTES_MAX) {
-            let what = format!("line {}: has more than {LINE_BYTES_MAX} bytes", self.number);
-            return Err(Failure::usage(what));
-        }
-        Ok((read > 0).then_some((self.number, self.line.as_slice())))
-    }
 }
