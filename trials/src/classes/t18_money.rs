@@ -177,7 +177,7 @@ fn live(till: &Till, random: &mut Random) {
             6 if random.below(3) == 0 => drop(till.wallets.snapshot_changed()),
             7 if random.below(12) == 0 => till.clock.advance(TIME_LIMIT),
             8 if random.below(4) == 0 => drop(till.store.sync().expect(works)),
-            9 if asked > 0 && random.below(8) == 0 => {
+            9 if asked > 0 && random.below(3) == 0 => {
                 till.cancel(&till.plan.payments[random.index(asked)].payment_id).expect(works);
             }
             10 if random.below(8) == 0 => till.clock.advance(Duration::from_millis(1)),
@@ -238,7 +238,10 @@ fn follow(plan: &Arc<Plan>, image: Image, depth: usize, before: &str, mut random
         assert_ne!(saga.decision, SagaDecision::HeldBack, "{}: {}", label(), saga.saga_id);
     }
     carry_on(&till, &report, &mut random).unwrap_or_else(|error| failed(error));
-    audit(&till, &label);
+    let books = audit(&till, &label);
+    for ((what, before), (_, after)) in told.counts().into_iter().zip(books.counts()) {
+        tally.note(what, after - before);
+    }
     let images = images.map(|images| take(&world, &images)).unwrap_or_default();
 
     let last = till.store.last_sequence();

@@ -36,7 +36,7 @@ impl Temper {
         let permille = |random: &mut Random, choices: [u16; 3]| choices[random.index(choices.len())];
         Self {
             trouble_permille: [0, 150, 400, 800][random.index(4)],
-            offline_permille: [0, 0, 40, 150][random.index(4)],
+            offline_permille: [0, 0, 60, 250][random.index(4)],
             profile: GatewayProfile {
                 decline_permille: permille(random, [0, 100, 400]),
                 timeout_after_permille: permille(random, [0, 0, 200]),

@@ -65,7 +65,7 @@ impl Plan {
     pub fn drawn(random: &mut Random, payments: usize) -> Self {
         let shape = Shape::drawn(random);
         let temper = Temper::drawn(random);
-        let may_park = random.below(5) == 0;
+        let may_park = random.below(4) == 0;
         let attempts_max = if may_park { ATTEMPTS_FEW } else { ATTEMPTS_ENOUGH };
         let user = |random: &mut Random| if random.below(3) == 0 { 1 } else { 0 };
         let payment = |random: &mut Random, number: usize| {
