@@ -89,7 +89,7 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Takes in an event that was read.
-    pub(super) fn replay(&mut self, event: &Event) -> Result<()> {
+    fn replay(&mut self, event: &Event) -> Result<()> {
         assert_eq!(event.version, self.version.next(), "a stream is read without gaps");
         let fact = A::Event::decode(event)?;
         self.advance(&fact, &EventContext::from(event));
