@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use super::{Aggregate, DomainEvent, EventContext, Loaded, Repository};
+use super::{Aggregate, EventContext, Loaded, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
