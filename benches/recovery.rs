@@ -236,5 +236,5 @@ fn costs(till: &Till, events: usize, scan: Duration) {
     println!(
         "| `AGGREGATE_NANOS` | {aggregate:.0} |\n| `EVENT_NANOS` | {event:.0} |\n| `WALKED_NANOS` | {walked:.0} |"
     );
-    println!("| decoding and applying, in both ways | {applied:.0} |");
+    println!("| `APPLIED_NANOS` | {applied:.0} |");
 }

@@ -1,6 +1,7 @@
 //! Money: integers of minor units and an ISO 4217 currency. No float anywhere.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -43,7 +44,14 @@ impl Currency {
     /// The currency with this code of three capital letters.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        CURRENCIES.iter().find(|entry| entry.code == code).map(Self)
+        // Every amount in an event is read through here, so a look along the whole list would be felt in every replay.
+        static BY_CODE: LazyLock<Vec<&'static Entry>> = LazyLock::new(|| {
+            let mut entries: Vec<&'static Entry> = CURRENCIES.iter().collect();
+            entries.sort_unstable_by_key(|entry| entry.code);
+            entries
+        });
+        let place = BY_CODE.binary_search_by_key(&code, |entry| entry.code).ok()?;
+        BY_CODE.get(place).copied().map(Self)
     }
 
     /// Its code, such as `USD`.

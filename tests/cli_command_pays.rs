@@ -241,6 +241,21 @@ fn the_operators_verbs_put_names_on_record() {
     });
     assert_eq!(rest, expected);
     assert_eq!(place.document("wallet", &["ana"])["balance"], 700);
+    let payment = masked(&place.document("payment", &["parked"]));
+    let steps: Vec<&str> =
+        payment["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["reserve", "charge", "capture"]);
+    let attempts = json!([
+        {
+            "attempt": 1, "command_id": "UUID", "published_at": "TIME", "answered_at": "TIME",
+            "outcome": "permanent", "reason": "not today",
+        },
+        {
+            "attempt": 1, "command_id": null, "published_at": null, "answered_at": "TIME", "outcome": "succeeded",
+            "reason": null,
+        },
+    ]);
+    assert_eq!(payment["steps"][2]["attempts"], attempts, "what the gateway refused stays on record");
     let traced = place.read("trace", &["parked"]);
     let resolved = traced.iter().find(|event| event["type"] == "OperatorResolved").unwrap();
     assert_eq!(resolved["metadata"]["actor"], "eva");

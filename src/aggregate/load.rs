@@ -89,7 +89,7 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Takes in an event that was read.
-    pub(super) fn replay(&mut self, event: &Event, fact: &A::Event) {
+    fn replay(&mut self, event: &Event, fact: &A::Event) {
         assert_eq!(event.version, self.version.next(), "a stream is read without gaps");
         self.advance(fact, &EventContext::from(event));
         self.events_replayed = self.events_replayed.saturating_add(1);

@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use super::{Aggregate, Loaded, Repository};
+use super::{Aggregate, EventContext, Loaded, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -28,15 +28,19 @@ const THREADS_MAX: usize = 4;
 /// Events that a pass gives to a thread at a time.
 const EVENTS_AT_ONCE: usize = 512;
 
-/// What an aggregate's own read costs before its first event: its head and its places in the index. Nanoseconds, measured, as
-/// all three are, by `benches/recovery.rs` (its last table) over 10,000 wallets of 100 events each.
-const AGGREGATE_NANOS: u64 = 6_000;
+/// What an aggregate's own read costs before its first event: its head and its places in the index. Nanoseconds, as the other
+/// three. All are rounded from what `benches/recovery.rs` (its last table) measured over 10,000 wallets of 100 events each, warm in
+/// memory, with the index in memory. What decides is how they compare.
+const AGGREGATE_NANOS: u64 = 20_000;
 
-/// What an event costs in a read of its stream, beside decoding and applying it, which both ways have to do.
-const EVENT_NANOS: u64 = 900;
+/// What an event costs in a read of its stream, beside decoding and applying it.
+const EVENT_NANOS: u64 = 1_000;
 
 /// What an event costs that a pass walks over, its own or another's.
-const WALKED_NANOS: u64 = 550;
+const WALKED_NANOS: u64 = 650;
+
+/// What decoding and applying an event costs, which both ways have to do.
+const APPLIED_NANOS: u64 = 500;
 
 /// How many aggregates are restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ pub struct RestoreCost {
     pub events: u64,
     /// Events that a pass would walk over: from the first of these to the log's end.
     pub log_events: u64,
-    /// Threads that reads can be spread over. A pass is one thread's.
+    /// Threads that reads can be spread over. The walk of a pass is one thread's.
     pub threads: u64,
 }
 
@@ -64,12 +68,19 @@ impl RestoreCost {
     /// The cheaper way. Pure.
     #[must_use]
     pub const fn way(&self) -> RestoreWay {
-        let each = self.aggregates.saturating_mul(AGGREGATE_NANOS);
-        let each = each.saturating_add(self.events.saturating_mul(EVENT_NANOS));
         let threads = if self.threads == 0 { 1 } else { self.threads };
+        let applied = self.events.saturating_mul(APPLIED_NANOS);
+        let each = self.aggregates.saturating_mul(AGGREGATE_NANOS);
+        let each = each.saturating_add(self.events.saturating_mul(EVENT_NANOS)).saturating_add(applied);
         // A machine of n cores reads no n times as fast: half of each further one counts.
-        let each = each.saturating_mul(2) / (threads + 1);
-        let pass = self.log_events.saturating_mul(WALKED_NANOS);
+        let each = each.saturating_mul(2) / threads.saturating_add(1);
+        // One thread walks, the others apply meanwhile.
+        let walked = self.log_events.saturating_mul(WALKED_NANOS);
+        let pass = match threads {
+            1 => walked.saturating_add(applied),
+            _ if applied / (threads - 1) > walked => applied / (threads - 1),
+            _ => walked,
+        };
         if pass < each { RestoreWay::OnePass } else { RestoreWay::EachByItself }
     }
 }
@@ -165,13 +176,17 @@ impl<A: Aggregate> Slot<A> {
     }
 
     /// Takes in an event of a pass; those that the start holds already are passed over.
-    fn take(&mut self, event: &Event, version_max: Version, repository: &Repository<A>) {
+    fn take(&mut self, event: &Event, walk: &Walk<'_, A>) {
         let Ok(loaded) = &mut self.state else { return };
-        if event.version <= loaded.version || event.version > version_max {
+        if event.version <= loaded.version || event.version > walk.version_max {
             return;
         }
-        match repository.decode_event(event) {
-            Ok(fact) => loaded.replay(event, &fact),
+        assert_eq!(event.version, loaded.version.next(), "a stream is read without gaps");
+        match (walk.decode)(event) {
+            Ok(fact) => {
+                loaded.advance(&fact, &EventContext::from(event));
+                loaded.events_replayed = loaded.events_replayed.saturating_add(1);
+            }
             Err(error) => self.state = Err(error),
         }
     }
@@ -284,7 +299,9 @@ impl<A: Aggregate> Repository<A> {
     ) -> Result<()> {
         let total = count(slots.len());
         let length = end.get().saturating_sub(first.get()).saturating_add(1);
-        let walk = Walk { repository: self, first, end, version_max: options.version_max };
+        let version_max = options.version_max;
+        let decode = |event: &Event| self.decode_event(event);
+        let walk = Walk { store: self.store(), first, end, version_max, decode: &decode };
         let told = |event: &Event| {
             let walked = event.sequence.get().saturating_sub(first.get());
             let done = u128::from(total) * u128::from(walked) / u128::from(length.max(1));
@@ -301,10 +318,11 @@ impl<A: Aggregate> Repository<A> {
 
 /// A pass over the log.
 struct Walk<'a, A: Aggregate> {
-    repository: &'a Repository<A>,
+    store: &'a Store,
     first: Sequence,
     end: Sequence,
     version_max: Version,
+    decode: &'a (dyn Fn(&Event) -> Result<A::Event> + Sync),
 }
 
 impl<A: Aggregate> Walk<'_, A> {
@@ -319,7 +337,7 @@ impl<A: Aggregate> Walk<'_, A> {
             return Ok(());
         }
         let mut until_told = EVENTS_AT_ONCE;
-        for event in self.repository.store().read_all(self.first..=self.end) {
+        for event in self.store.read_all(self.first..=self.end) {
             let event = event?;
             until_told -= 1;
             if until_told == 0 {
@@ -338,7 +356,7 @@ impl<A: Aggregate> Walk<'_, A> {
         let places = places(slots);
         self.each(&places, told, &mut |place, event| {
             if let Some(slot) = slots.get_mut(place) {
-                slot.take(&event, self.version_max, self.repository);
+                slot.take(&event, self);
             }
         })
     }
@@ -349,10 +367,8 @@ impl<A: Aggregate> Walk<'_, A> {
         let places = places(slots);
         let part = slots.len().div_ceil(appliers).max(1);
         std::thread::scope(|scope| {
-            let mut threads: Vec<Applier<'_>> = slots
-                .chunks_mut(part)
-                .map(|slots| Applier::start(scope, slots, self.version_max, self.repository))
-                .collect();
+            let mut threads: Vec<Applier<'_>> =
+                slots.chunks_mut(part).map(|slots| Applier::start(scope, slots, self)).collect();
             let walked = self.each(&places, told, &mut |place, event| {
                 if let Some(applier) = threads.get_mut(place / part) {
                     applier.give(place % part, event);
@@ -377,8 +393,7 @@ impl<'scope> Applier<'scope> {
     fn start<'env, A: Aggregate>(
         scope: &'scope Scope<'scope, 'env>,
         slots: &'scope mut [Slot<A>],
-        version_max: Version,
-        repository: &'scope Repository<A>,
+        walk: &'scope Walk<'_, A>,
     ) -> Self {
         // Two batches wait at most: what is read ahead is bounded.
         let (sender, receiver) = sync_channel::<Batch>(2);
@@ -386,7 +401,7 @@ impl<'scope> Applier<'scope> {
             for batch in receiver {
                 for (place, event) in batch {
                     if let Some(slot) = slots.get_mut(place) {
-                        slot.take(&event, version_max, repository);
+                        slot.take(&event, walk);
                     }
                 }
             }

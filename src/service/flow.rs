@@ -188,6 +188,13 @@ impl RecoveryService {
         Ok(sagas)
     }
 
+    /// Tells whoever polls what is open, and what is to be left alone.
+    pub(super) fn watch_sagas(&self, run: &Run<'_>, incomplete: &BTreeSet<String>) -> Result<()> {
+        let held_back =
+            incomplete.iter().filter(|id| run.is_quarantined(&payment_stream(id))).cloned().collect::<BTreeSet<_>>();
+        self.of_sagas("watching", |sagas| sagas.watch(run.end, incomplete, &held_back))
+    }
+
     fn resume_one(&self, run: &mut Run<'_>, saga_id: &str) -> Result<SagaDecision> {
         let stream = payment_stream(saga_id);
         let mut resumed_by = None;

@@ -195,6 +195,16 @@ pub trait SagaService: Service {
     /// `UnknownPayload`, `Corrupt`, `Io`, `Closed`.
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>>;
 
+    /// Is told which are open, of all events up to `from`, and which of those are to be left alone, because they or their wallets are
+    /// quarantined; for those who poll. Calls nobody outside. Does nothing where it is not implemented.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, `Closed`: the store's.
+    fn watch(&self, from: Sequence, open: &BTreeSet<String>, held_back: &BTreeSet<String>) -> Result<()> {
+        let _ = (from, open, held_back);
+        Ok(())
+    }
+
     /// Puts on record that it goes on, or, past its deadline and before the point of no return, that it is undone. Does nothing
     /// outside the store. The same recovery may ask again. `extend_by` is how long nobody could work on it because the store was
     /// closed; a deadline before the point of no return is put off by it, once for each recovery.

@@ -119,6 +119,12 @@ impl SagaService for PaymentService {
         self.orchestrator.incomplete(from, known_open)
     }
 
+    fn watch(&self, from: Sequence, open: &BTreeSet<String>, held_back: &BTreeSet<String>) -> Result<()> {
+        self.orchestrator.watch(from, open)?;
+        held_back.iter().for_each(|payment_id| self.orchestrator.hold_back(payment_id));
+        Ok(())
+    }
+
     fn view(&self, saga_id: &str) -> Result<Option<SagaView>> {
         Ok(self.orchestrator.load(saga_id)?.map(|saga| {
             let started = saga.started().filter(|_| saga.needs_wallet());

@@ -265,6 +265,7 @@ impl RecoveryService {
         outcome.sagas = self.resume_sagas(run, &incomplete)?;
         self.validate_core(run, &touched, &incomplete)?;
         Self::validate_registered(run, attempts);
+        self.watch_sagas(run, &incomplete)?;
         for saga in &mut outcome.sagas {
             if run.is_quarantined(&payment_stream(&saga.saga_id)) {
                 saga.decision = SagaDecision::HeldBack;

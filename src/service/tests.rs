@@ -24,6 +24,7 @@ mod faults;
 mod health;
 mod registered;
 mod room;
+mod watch;
 
 fn usd() -> Currency {
     Currency::from_code("USD").unwrap()

@@ -113,23 +113,23 @@ fn a_pass_over_the_log_and_a_read_of_each_give_the_same_states() {
 fn the_cheaper_way_is_chosen_by_cost() {
     let way = |aggregates, events, log_events, threads| RestoreCost { aggregates, events, log_events, threads }.way();
     let (each, pass) = (RestoreWay::EachByItself, RestoreWay::OnePass);
-    // Nothing to do; one wallet of a long log; the same where the log is its own.
+    // Nothing to do; one wallet of a long log; a tenth of the wallets; all of them, and little since their snapshots.
     assert_eq!(way(0, 0, 0, 1), each);
     assert_eq!(way(1, 100, 1_000_000, 1), each);
-    assert_eq!(way(1, 100, 100, 1), pass);
-    // A whole log: one pass, with any number of threads up to four.
+    assert_eq!(way(1_000, 100_000, 1_000_000, 1), each);
+    assert_eq!(way(10_000, 20_000, 1_000_000, 1), each);
+    // A whole log of many wallets, whatever the threads; one of fewer with the two that a till has.
     for threads in 1..=4 {
         assert_eq!(way(100_000, 1_000_000, 1_000_000, threads), pass, "{threads}");
     }
     assert_eq!(way(10_000, 1_000_000, 1_000_000, 2), pass);
-    // A tenth of it: each by itself. Many events of others between them, the same.
-    assert_eq!(way(1_000, 100_000, 1_000_000, 1), each);
-    assert_eq!(way(10_000, 20_000, 1_000_000, 1), each);
-    // After a snapshot: many wallets, few events each, and little log since.
+    // Many wallets, few events each, and little log since their snapshots.
     assert_eq!(way(10_000, 20_000, 40_000, 1), pass);
+    assert_eq!(way(10_000, 50_000, 50_000, 2), pass);
     // Nothing overflows.
-    assert_eq!(way(u64::MAX, u64::MAX, 1, 1), pass);
+    assert_eq!(way(u64::MAX, 0, 1, 1), pass);
     assert_eq!(way(1, 1, u64::MAX, 0), each);
+    assert_eq!(way(u64::MAX, u64::MAX, u64::MAX, u64::MAX), each);
 }
 
 #[test]

@@ -62,7 +62,7 @@ const STATES: [&str; 15] = [
 /// Call a payment off, before its capture is published: what was held or authorised is undone.
 ///
 /// Puts it on record with the operator's name, then goes on with the payment as far as that needs no card gateway, or with
-/// --gateway. Prints {"payment_id","ok":true,"state","outcome","reason","events","version","sequence"}, or, with exit 1,
+/// --gateway. Prints {"payment_id","ok":true,"repeat","events","version","sequence","state","outcome","reason"}, or, with exit 1,
 /// {"payment_id","ok":false,"refusal","message"}.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  \
@@ -75,7 +75,7 @@ pub(crate) struct CancelArgs {
 /// Have tried again what was given up: the last step of a payment that is parked for review, under the same keys.
 ///
 /// Puts it on record with the operator's name, then goes on with the payment as far as that needs no card gateway, or with
-/// --gateway. Prints {"payment_id","ok":true,"state","outcome","reason","events","version","sequence"}, or, with exit 1,
+/// --gateway. Prints {"payment_id","ok":true,"repeat","events","version","sequence","state","outcome","reason"}, or, with exit 1,
 /// {"payment_id","ok":false,"refusal","message"}.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  \
@@ -87,7 +87,7 @@ pub(crate) struct RetryArgs {
 
 /// End a payment that is parked for review: say what became of the card's part; the wallet's part follows in the same commit.
 ///
-/// Calls no gateway. Prints {"payment_id","ok":true,"state","outcome","reason","events","version","sequence"}, or, with exit 1,
+/// Calls no gateway. Prints {"payment_id","ok":true,"repeat","events","version","sequence","state","outcome","reason"}, or, with exit 1,
 /// {"payment_id","ok":false,"refusal","message"}.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  bitacora payment-resolve till-data 17 --as compensated --operator ana \

@@ -36,6 +36,13 @@ pub(crate) struct AttemptLine {
     pub(crate) reason: Option<String>,
 }
 
+impl AttemptLine {
+    /// Whether it was sent and what became of it is not settled. A query may settle what was not known.
+    fn may_be_answered(&self) -> bool {
+        self.command_id.is_some() && self.outcome != SUCCEEDED && self.outcome != FailureKind::Permanent.as_str()
+    }
+}
+
 const PUBLISHED: &str = "published";
 const SUCCEEDED: &str = "succeeded";
 
@@ -71,8 +78,10 @@ impl Steps {
             }
             PaymentEvent::StepSucceeded(fact) => {
                 let step = self.answered((fact.step, STEP), fact.attempt, SUCCEEDED, None, time);
-                step.amount = Some(fact.amount);
-                step.reference.clone_from(&fact.reference);
+                step.amount.get_or_insert(fact.amount);
+                if fact.reference.is_some() {
+                    step.reference.clone_from(&fact.reference);
+                }
             }
             PaymentEvent::CompensationStepSucceeded(fact) => {
                 self.answered((fact.step, COMPENSATION), fact.attempt, SUCCEEDED, None, time);
@@ -113,7 +122,8 @@ impl Steps {
         self.answered(place, attempt, kind.as_str(), Some(reason), time);
     }
 
-    /// An answer belongs to the last attempt of its number: an operator has attempts counted anew.
+    /// An answer belongs to the last attempt of its number that may still get one: an operator has attempts counted anew, and
+    /// what the wallet adds to what the gateway did, or did not do, is none of its attempts.
     fn answered(
         &mut self,
         place: Place,
@@ -126,7 +136,8 @@ impl Steps {
         let (answered_at, reason) = (Some(time.to_owned()), reason.map(str::to_owned));
         step.outcome = outcome;
         step.ended_at.clone_from(&answered_at);
-        match step.attempts.iter_mut().rev().find(|line| line.attempt == attempt && line.command_id.is_some()) {
+        let waits = |line: &&mut AttemptLine| line.attempt == attempt && line.may_be_answered();
+        match step.attempts.iter_mut().rev().find(waits) {
             Some(line) => (line.answered_at, line.outcome, line.reason) = (answered_at, outcome, reason),
             None => step.attempts.push(AttemptLine {
                 attempt,
