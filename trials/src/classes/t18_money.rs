@@ -39,6 +39,8 @@ const DEPTH_MAX: usize = 3;
 const AGAIN: u64 = 6;
 /// One operation of such a recovery in so many.
 const AGAIN_EACH: u64 = 12;
+/// Images of one recovery that are followed: a recovery over a bad road is long, and each of its images has one of its own.
+const AGAIN_MAX: usize = 12;
 
 /// What a crash left.
 struct Image {
@@ -260,7 +262,8 @@ fn follow(plan: &Arc<Plan>, image: Image, depth: usize, before: &str, mut random
     tally.note("crashes within a recovery", u64::from(depth > 1));
     drop(till);
     let before = format!("{place}, then ");
-    for image in images {
+    let step = images.len().div_ceil(AGAIN_MAX).max(1);
+    for image in images.into_iter().step_by(step) {
         let random = Random::new(random.next_u64());
         follow(plan, image, depth + 1, &before, random, tally);
     }
