@@ -57,6 +57,11 @@ pub enum Defect {
     LeakFileHandles,
     SkipSyncOfWritingAgain,
     TrustWatermark,
+    CreditApart,
+    RefundWithoutCap,
+    ResolveLeavesHold,
+    ForgetOfflineStored,
+    FreshKeyForRefund,
 }
 
 #[cfg(feature = "sabotage")]

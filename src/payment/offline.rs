@@ -15,6 +15,7 @@ use super::record;
 use super::state::PaymentSaga;
 use crate::error::{Error, ErrorKind, Result};
 use crate::money::{Currency, Money};
+use crate::sabotage::{self, Defect};
 use crate::sync::Mutex;
 use crate::types::{Sequence, Timestamp};
 
@@ -171,6 +172,9 @@ fn stored_in<'a>(
 ) -> Result<BTreeMap<String, Entry>> {
     let mut entries = BTreeMap::new();
     for payment_id in payment_ids {
+        if sabotage::has(Defect::ForgetOfflineStored) {
+            continue;
+        }
         let saga = Draft::load(orchestrator.store(), payment_id)?.saga;
         if let Some(amount) = saga.card_part().filter(|_| saga.is_stored_offline()) {
             entries.insert(payment_id.clone(), Entry { amount, pending: 0, is_stored: true, is_settled: false });

@@ -385,7 +385,8 @@ impl Orchestrator {
     fn call_gateway(&self, saga: &PaymentSaga, command: GatewayCommand) -> Result<GatewayAnswer> {
         let payment_id = saga.payment_id();
         let mut key = command.key(payment_id);
-        if sabotage::has(Defect::FreshKeyForEachAttempt) {
+        let is_fresh = sabotage::has(Defect::FreshKeyForRefund) && command == GatewayCommand::Refund;
+        if is_fresh || sabotage::has(Defect::FreshKeyForEachAttempt) {
             key = format!("{}/{key}", saga.version().get());
         }
         let authorise_key = GatewayCommand::Authorise.key(payment_id);

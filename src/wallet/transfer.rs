@@ -11,6 +11,7 @@ use super::{Wallet, WalletEvent, WalletRefusal};
 use crate::aggregate::{CommandKey, Decision, ExecuteError, ExecuteOptions, Loaded, RETRIES_MAX, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::money::Money;
+use crate::sabotage::{self, Defect};
 use crate::store::Commit;
 use crate::types::{Receipt, StreamId, Version};
 
@@ -124,8 +125,13 @@ fn commit(
     mut to: Decision<Wallet>,
 ) -> Result<Transferred> {
     assert!(conserves(from.events(), to.events()), "what one wallet pays the other one gets");
-    let commit = from.add_to(Commit::new(), &options.metadata)?;
+    let mut commit = from.add_to(Commit::new(), &options.metadata)?;
+    if sabotage::has(Defect::CreditApart) {
+        wallets.store().commit(options.complete(commit, key))?;
+        commit = Commit::new();
+    }
     let commit = to.add_to(commit, &options.metadata)?;
+    let key = key.filter(|_| !sabotage::has(Defect::CreditApart));
     let receipt = wallets.store().commit(options.complete(commit, key))?;
     if receipt.is_repeat {
         return read_back(wallets, transfer, receipt);

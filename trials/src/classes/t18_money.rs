@@ -8,9 +8,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bitacora::Timestamp;
+use bitacora::aggregate::ExecuteError;
 use bitacora::disk::sim::{OperationInfo, Random, SimulatedDisk};
-use bitacora::service::{SagaDecision, Strategy, Trigger};
+use bitacora::payment::Orchestrator;
+use bitacora::service::{SagaDecision, ServiceReport, Strategy, Trigger};
+use bitacora::{ErrorKind, Timestamp};
 
 use crate::class::{Class, Extent, Tally, Threads};
 use crate::money::books::{Books, audit};
@@ -95,9 +97,13 @@ fn piece(seed: u64, tally: &mut Tally) {
     let images = watch(&till, &world, random.next_u64(), 1);
     work_beside(&till, &mut random);
     live(&till, &mut random);
+    till.review(&mut random).and_then(|()| till.give_back(&mut random)).expect("no fault is injected");
     let label = || format!("without a crash, {:?}, {:?}", plan.shape, plan.temper);
     till.road.set_beside(None);
-    audit(&till, &label);
+    let books = audit(&till, &label);
+    for (what, count) in books.counts() {
+        tally.note(what, count);
+    }
     till.store.close().expect("a store is closed");
     let images = take(&world, &images);
     drop(till);
@@ -127,34 +133,54 @@ fn work_beside(till: &Till, random: &mut Random) {
         if random.below(4) == 0 {
             wallets.snapshot_changed();
         }
+        if random.below(12) == 0 {
+            cancel_beside(&orchestrator, &known, payment_id);
+        }
     })));
 }
 
-/// The till's day: payments and movements are asked for, and worked on in turns, until all are over.
+/// An operator calls off what is being worked on.
+fn cancel_beside(orchestrator: &Orchestrator, known: &Mutex<Known>, payment_id: &str) {
+    match orchestrator.cancel(payment_id, "otto", "beside") {
+        Ok(_) => {
+            let mut known = known.lock().expect("no panic under this lock");
+            known.words.insert((payment_id.to_owned(), "cancelled"));
+        }
+        // It is too late, or the payment is not on record.
+        Err(ExecuteError::Refused(_)) => {}
+        Err(ExecuteError::Store(error)) => assert_eq!(error.kind(), ErrorKind::NotFound, "no fault is injected"),
+    }
+}
+
+/// The till's day: payments and deeds are asked for, and worked on in turns, until all are over.
 fn live(till: &Till, random: &mut Random) {
-    let (mut asked, mut moved, mut idle) = (0, 0, 0);
-    let (payments, movements) = (till.plan.payments.len(), till.plan.movements.len());
+    let (mut asked, mut dared, mut idle) = (0, 0, 0);
+    let (payments, deeds) = (till.plan.payments.len(), till.plan.deeds.len());
     let works = "no fault is injected";
     // Money comes first, mostly.
     if random.below(4) > 0 {
-        till.ask_movement(0).expect(works);
-        moved = 1;
+        till.ask_deed(0).expect(works);
+        dared = 1;
     }
-    while asked < payments || moved < movements || (0..asked).any(|number| !till.is_over(number)) {
+    while asked < payments || dared < deeds || (0..asked).any(|number| !till.is_over(number)) {
         match random.below(12) {
             0..=2 if asked < payments => {
                 till.ask_payment(asked).expect(works);
                 asked += 1;
             }
-            3 if moved < movements => {
-                till.ask_movement(moved).expect(works);
-                moved += 1;
+            3 if dared < deeds => {
+                till.ask_deed(dared).expect(works);
+                dared += 1;
             }
-            4 => till.store.housekeep().expect(works),
+            4 if random.below(2) == 0 => till.store.housekeep().expect(works),
             5 if random.below(3) == 0 => drop(till.recovery.checkpoint().expect(works)),
             6 if random.below(3) == 0 => drop(till.wallets.snapshot_changed()),
             7 if random.below(12) == 0 => till.clock.advance(TIME_LIMIT),
             8 if random.below(4) == 0 => drop(till.store.sync().expect(works)),
+            9 if asked > 0 && random.below(3) == 0 => {
+                till.cancel(&till.plan.payments[random.index(asked)].payment_id).expect(works);
+            }
+            10 if random.below(8) == 0 => till.clock.advance(Duration::from_millis(1)),
             _ if asked > 0 => {
                 let open: Vec<_> = (0..asked).filter(|number| !till.is_over(*number)).collect();
                 let Some(number) = open.get(random.index(open.len())) else { continue };
@@ -173,7 +199,9 @@ fn live(till: &Till, random: &mut Random) {
 
 /// The time that a restarted till finds.
 fn restart_time(now: Timestamp, random: &mut Random) -> Timestamp {
-    match random.below(6) {
+    match random.below(8) {
+        // A till that is off over night, or longer than there is to upload.
+        3 => now.plus(Duration::from_secs(3_600 * (1 + random.below(30)))),
         0 => now.plus(TIME_LIMIT),
         1 => now.plus(Duration::from_millis(1)),
         2 => Timestamp::from_micros(now.as_micros() / 2),
@@ -196,7 +224,7 @@ fn follow(plan: &Arc<Plan>, image: Image, depth: usize, before: &str, mut random
     let failed = |error: bitacora::Error| -> ! { panic!("{}: {error}", label()) };
 
     let till = Till::open(plan, &world, &road, &known, now).unwrap_or_else(|error| failed(error));
-    let told = Books::of(&till.store, &label);
+    let told = Books::of(&till.store, &plan.offline, &label);
     if is_power_cut && !keeps_all(&plan.shape) {
         // What was told on a promise of less is not held against the store.
         *known.lock().expect("no panic under this lock") = forgotten(&known);
@@ -208,10 +236,12 @@ fn follow(plan: &Arc<Plan>, image: Image, depth: usize, before: &str, mut random
     assert!(report.is_ready && report.findings.is_empty(), "{}: {:?}", label(), report.findings);
     for saga in &report.sagas {
         assert_ne!(saga.decision, SagaDecision::HeldBack, "{}: {}", label(), saga.saga_id);
-        till.finish(&saga.saga_id).unwrap_or_else(|error| failed(error));
     }
-    till.settle_all().unwrap_or_else(|error| failed(error));
-    audit(&till, &label);
+    carry_on(&till, &report, &mut random).unwrap_or_else(|error| failed(error));
+    let books = audit(&till, &label);
+    for ((what, before), (_, after)) in told.counts().into_iter().zip(books.counts()) {
+        tally.note(what, after - before);
+    }
     let images = images.map(|images| take(&world, &images)).unwrap_or_default();
 
     let last = till.store.last_sequence();
@@ -236,6 +266,22 @@ fn follow(plan: &Arc<Plan>, image: Image, depth: usize, before: &str, mut random
     }
 }
 
+/// What a till does when it is back: all that is open is worked on, in turns at first, and brought to its end.
+fn carry_on(till: &Till, report: &ServiceReport, random: &mut Random) -> bitacora::Result<()> {
+    for saga in &report.sagas {
+        if random.below(12) == 0 {
+            till.cancel(&saga.saga_id)?;
+        }
+        till.advance(&saga.saga_id, till.store.now())?;
+    }
+    for saga in &report.sagas {
+        till.finish(&saga.saga_id)?;
+    }
+    till.settle_all(random)?;
+    till.review(random)?;
+    till.give_back(random)
+}
+
 /// Whether a power cut may lose nothing that was acknowledged.
 fn keeps_all(shape: &Shape) -> bool {
     shape.durability == Durability::Sync
@@ -244,5 +290,5 @@ fn keeps_all(shape: &Shape) -> bool {
 /// What customers know for sure after a power cut of a store that promises less than `Sync`: what they asked for.
 fn forgotten(known: &Mutex<Known>) -> Known {
     let known = known.lock().expect("no panic under this lock");
-    Known { asked: known.asked, moved: known.moved, ..Known::default() }
+    Known { asked: known.asked, dared: known.dared, ..Known::default() }
 }

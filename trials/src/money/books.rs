@@ -4,193 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitacora::aggregate::DomainEvent;
-use bitacora::payment::{FailureKind, OutcomeKind, PaymentEvent, PaymentState, Step};
+use bitacora::payment::{Charge, OfflinePolicy, OutcomeKind, PaymentEvent, PaymentState, Resolution};
 use bitacora::service::RecoveryEvent;
 use bitacora::wallet::WalletEvent;
-use bitacora::{Event, Store};
+use bitacora::{Event, Sequence, Store};
 
+use super::account::Account;
+use super::course::Course;
 use super::till::{Known, Till, USERS, euro};
-
-/// A wallet, added up.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Account {
-    moved: Vec<i64>,
-    /// Open holds.
-    held: BTreeMap<String, i64>,
-    captured: BTreeMap<String, i64>,
-    released: BTreeSet<String>,
-}
-
-impl Account {
-    fn take(&mut self, event: &WalletEvent) -> Result<(), String> {
-        match event {
-            WalletEvent::WalletOpened(_) => {}
-            WalletEvent::FundsDeposited(fact) => self.moved.push(fact.amount.minor),
-            WalletEvent::FundsWithdrawn(fact) => self.moved.push(-fact.amount.minor),
-            WalletEvent::FundsHeld(fact) => {
-                let is_new = !self.captured.contains_key(&fact.hold_id) && !self.released.contains(&fact.hold_id);
-                let before = self.held.insert(fact.hold_id.clone(), fact.amount.minor);
-                if !is_new || before.is_some() {
-                    return Err(format!("{} is held twice", fact.hold_id));
-                }
-            }
-            WalletEvent::HoldCaptured(fact) => {
-                let held = self.held.remove(&fact.hold_id);
-                if held != Some(fact.amount.minor + fact.released) {
-                    return Err(format!("{} is captured, {held:?} was held", fact.hold_id));
-                }
-                self.captured.insert(fact.hold_id.clone(), fact.amount.minor);
-            }
-            WalletEvent::HoldReleased(fact) => {
-                if self.held.remove(&fact.hold_id) != Some(fact.amount.minor) {
-                    return Err(format!("{} is released and was not held", fact.hold_id));
-                }
-                self.released.insert(fact.hold_id.clone());
-            }
-            other => return Err(format!("{other:?} is unknown here")),
-        }
-        Ok(())
-    }
-
-    fn balance(&self) -> i64 {
-        self.moved.iter().sum::<i64>() - self.captured.values().sum::<i64>()
-    }
-}
-
-/// A payment's life, held against the rules of its order.
-#[derive(Debug, Default)]
-pub struct Course {
-    is_started: bool,
-    /// Attempts of authorise, capture, void, settle.
-    attempts: [u32; 4],
-    held: bool,
-    released: bool,
-    authorised: bool,
-    captured: bool,
-    voided: bool,
-    undone: bool,
-    parked: bool,
-    refused: bool,
-    outcome: Option<OutcomeKind>,
-    card_amount: i64,
-    wallet_amount: i64,
-    settles: bool,
-    wallet_taken: bool,
-    settled: bool,
-}
-
-const AUTHORISE: usize = 0;
-const CAPTURE: usize = 1;
-const VOID: usize = 2;
-const SETTLE: usize = 3;
-
-impl Course {
-    /// Whether an event may come here.
-    ///
-    /// # Errors
-    /// The rule that it breaks.
-    pub fn take(&mut self, event: &PaymentEvent) -> Result<(), String> {
-        let rule = |holds: bool, rule: &str| if holds { Ok(()) } else { Err(format!("{rule}: {event:?}")) };
-        rule(self.outcome.is_none(), "nothing follows an outcome")?;
-        rule(self.is_started != matches!(event, PaymentEvent::PaymentStarted(_)), "it begins once")?;
-        let of_card = |fact_step: Step| match fact_step {
-            Step::Capture => CAPTURE,
-            Step::Settle => SETTLE,
-            Step::Reserve | Step::Charge => AUTHORISE,
-        };
-        match event {
-            PaymentEvent::PaymentStarted(fact) => {
-                self.is_started = true;
-                (self.wallet_amount, self.card_amount) = (fact.wallet_amount, fact.card_amount);
-                self.settles = fact.settles;
-            }
-            PaymentEvent::StepCommandPublished(fact) => {
-                rule(!self.undone, "no command goes out that is being undone")?;
-                rule(self.wallet_amount == 0 || self.held, "the wallet's part is held before the card's")?;
-                rule(fact.step != Step::Capture || self.authorised, "nothing is captured that was not authorised")?;
-                let is_taken = self.captured && (self.wallet_amount == 0 || self.wallet_taken);
-                rule(fact.step != Step::Settle || (self.settles && is_taken), "what is settled was taken")?;
-                let attempts = &mut self.attempts[of_card(fact.step)];
-                *attempts += 1;
-                rule(*attempts == fact.attempt, "attempts are counted one by one")?;
-            }
-            PaymentEvent::StepSucceeded(fact) => match fact.step {
-                Step::Reserve => {
-                    rule(!self.held && !self.undone, "it is held once, and not when it is undone")?;
-                    self.held = true;
-                }
-                Step::Charge => self.authorised = self.answered(AUTHORISE, fact.attempt, event)?,
-                // The gateway names what it captures; what has no name is the wallet's part.
-                Step::Capture if fact.reference.is_none() => {
-                    rule(self.held && !self.wallet_taken, "what is taken was held, and is taken once")?;
-                    self.wallet_taken = true;
-                }
-                Step::Settle => self.settled = self.answered(SETTLE, fact.attempt, event)?,
-                Step::Capture => self.captured = self.answered(CAPTURE, fact.attempt, event)?,
-            },
-            PaymentEvent::StepFailed(fact) => {
-                self.refused |= fact.kind == FailureKind::Permanent;
-                if fact.step != Step::Reserve && self.card_amount > 0 {
-                    self.answered(of_card(fact.step), fact.attempt, event)?;
-                }
-            }
-            PaymentEvent::RetryScheduled(_) | PaymentEvent::OutcomeQueried(_) | PaymentEvent::PaymentResumed(_) => {}
-            PaymentEvent::CompensationInitiated(_) => {
-                rule(self.attempts[CAPTURE] == 0, "nothing is undone past the point of no return")?;
-                rule(!self.undone, "it is undone once")?;
-                rule(self.held || self.attempts[AUTHORISE] > 0, "there is something to undo")?;
-                self.undone = true;
-            }
-            PaymentEvent::CompensationStepPublished(fact) => {
-                rule(self.undone, "nothing is voided that is not undone")?;
-                self.attempts[VOID] += 1;
-                rule(self.attempts[VOID] == fact.attempt, "attempts are counted one by one")?;
-            }
-            PaymentEvent::CompensationStepSucceeded(fact) => {
-                rule(self.undone, "it is being undone")?;
-                match fact.step {
-                    Step::Charge => self.voided = self.answered(VOID, fact.attempt, event)?,
-                    _ => {
-                        rule(self.held && !self.released, "what is released was held")?;
-                        self.released = true;
-                    }
-                }
-            }
-            PaymentEvent::CompensationStepFailed(_) => rule(self.undone, "it is being undone")?,
-            PaymentEvent::PaymentCompleted(fact) => {
-                let amounts = (fact.wallet_amount, fact.card_amount);
-                rule(amounts == (self.wallet_amount, self.card_amount), "what is completed is what was asked for")?;
-                rule(self.card_amount == 0 || self.captured, "the card's part is captured")?;
-                rule(self.wallet_amount == 0 || self.held, "the wallet's part is held")?;
-                rule(!self.undone, "what is undone is not completed")?;
-                rule(self.settled == self.settles, "it is settled where that is asked for")?;
-                self.outcome = Some(OutcomeKind::Completed);
-            }
-            PaymentEvent::PaymentCompensated(_) => {
-                rule(self.undone, "it was undone")?;
-                rule(self.held == self.released, "what was held is released")?;
-                rule(self.attempts[AUTHORISE] == 0 || self.voided || !self.authorised && self.refused, "it is voided")?;
-                self.outcome = Some(OutcomeKind::Compensated);
-            }
-            PaymentEvent::PaymentRejected(_) => {
-                rule(!self.held && !self.authorised && !self.undone, "nothing is to undo")?;
-                self.outcome = Some(OutcomeKind::Rejected);
-            }
-            PaymentEvent::PaymentParkedForReview(_) => self.parked = true,
-            PaymentEvent::DeadlineReached(_) | PaymentEvent::DeadlineScheduled(_) => {
-                rule(self.attempts[CAPTURE] == 0, "no deadline counts past the point of no return")?;
-            }
-            other => return Err(format!("nobody here asks for {other:?}")),
-        }
-        Ok(())
-    }
-
-    /// An answer is to an attempt that went out.
-    fn answered(&self, command: usize, attempt: u32, event: &PaymentEvent) -> Result<bool, String> {
-        let went_out = 1 <= attempt && attempt <= self.attempts[command];
-        if went_out { Ok(true) } else { Err(format!("no such attempt went out: {event:?}")) }
-    }
-}
 
 /// All that the events say.
 #[derive(Debug, Default)]
@@ -205,26 +26,51 @@ impl Books {
     /// # Panics
     /// Where an event breaks a rule.
     #[must_use]
-    pub fn of(store: &Store, label: &dyn Fn() -> String) -> Self {
+    pub fn of(store: &Store, offline: &OfflinePolicy, label: &dyn Fn() -> String) -> Self {
         let mut books = Self::default();
         for event in store.read_all(..) {
             let event = event.unwrap_or_else(|error| panic!("{}: {error}", label()));
-            books.take(&event).unwrap_or_else(|why| panic!("{}: {}: {why}", label(), event.stream));
+            books.take(&event, offline).unwrap_or_else(|why| panic!("{}: {}: {why}", label(), event.stream));
         }
+        books.check_transfers().unwrap_or_else(|why| panic!("{}: {why}", label()));
         books
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), String> {
+    fn take(&mut self, event: &Event, offline: &OfflinePolicy) -> Result<(), String> {
         if let Some(user) = event.stream.aggregate_id("wallet") {
             let fact = WalletEvent::decode(event).map_err(|error| error.to_string())?;
-            return self.accounts.entry(user.to_owned()).or_default().take(&fact);
+            return self.accounts.entry(user.to_owned()).or_default().take(&fact, event);
         }
         if event.stream.as_str() == bitacora::service::RECOVERY_STREAM {
             return RecoveryEvent::decode(event).map(drop).map_err(|error| error.to_string());
         }
         let payment_id = event.stream.aggregate_id("payment").ok_or("neither a wallet nor a payment")?;
         let fact = PaymentEvent::decode(event).map_err(|error| error.to_string())?;
-        self.courses.entry(payment_id.to_owned()).or_default().take(&fact)
+        self.courses.entry(payment_id.to_owned()).or_default().take(&fact)?;
+        match fact {
+            PaymentEvent::OfflineAccepted(fact) => self.check_trust(offline, fact.amount),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is taken on trust is within the policy, at every moment.
+    fn check_trust(&self, offline: &OfflinePolicy, amount: i64) -> Result<(), String> {
+        let stored = self.courses.values().filter(|course| course.is_stored()).map(|course| course.card_amount);
+        let (count, sum) = stored.fold((0, 0), |(count, sum), amount| (count + 1, sum + amount));
+        let is_within = amount <= offline.floor_limit && count <= offline.payments_max && sum <= offline.sum_max;
+        if is_within { Ok(()) } else { Err(format!("{count} of {sum} are taken on trust, that is over {offline:?}")) }
+    }
+
+    /// What one wallet sent the other one received: both or neither are in the log.
+    fn check_transfers(&self) -> Result<(), String> {
+        let mut sent = BTreeMap::new();
+        let mut received = BTreeMap::new();
+        for (user, account) in &self.accounts {
+            let other = USERS.iter().find(|other| *other != user).copied().unwrap_or_default();
+            sent.extend(account.sent.iter().map(|(id, minor)| ((user.as_str(), id), *minor)));
+            received.extend(account.received.iter().map(|(id, minor)| ((other, id), *minor)));
+        }
+        if sent == received { Ok(()) } else { Err(format!("{sent:?} was sent and {received:?} was received")) }
     }
 
     /// What was told to a customer before a crash must be there after it, where the store promises as much.
@@ -236,51 +82,89 @@ impl Books {
             let found = self.courses.get(payment_id).and_then(|course| course.outcome);
             assert_eq!(found, Some(outcome.kind), "{}: {payment_id}: its outcome was told", label());
         }
-        let moved: BTreeSet<i64> = self.accounts.values().flat_map(|account| account.moved.iter().copied()).collect();
-        let lost: Vec<_> = known.done.difference(&moved).collect();
-        assert!(lost.is_empty(), "{}: lost: movements {lost:?} were acknowledged", label());
+        for (payment_id, word) in &known.words {
+            let course = self.courses.get(payment_id);
+            let is_there = course.is_some_and(|course| match *word {
+                "cancelled" => course.cancelled,
+                "resolved" => course.resolved.is_some(),
+                _ => course.late,
+            });
+            assert!(is_there, "{}: {payment_id}: that it is {word} was acknowledged: {course:?}", label());
+        }
+        let caused = self.caused();
+        for (cause, sequence) in &known.done {
+            let found = caused.get(cause);
+            assert_eq!(found, Some(sequence), "{}: lost: {cause} was acknowledged", label());
+        }
+    }
+
+    /// What happened, counted: how much of what is to be tried was.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 8] {
+        let courses = |is: fn(&Course) -> bool| self.courses.values().filter(|course| is(course)).count() as u64;
+        [
+            ("deeds", self.caused().len() as u64),
+            ("transfers", self.accounts.values().map(|account| account.sent.len() as u64).sum()),
+            ("refunds", self.accounts.values().map(Account::refunds).sum()),
+            ("settled", courses(|course| course.settled)),
+            ("taken on trust", courses(|course| course.taken_on_trust)),
+            ("cancelled", courses(|course| course.cancelled)),
+            ("resolved", courses(|course| course.resolved.is_some())),
+            ("given back late", courses(|course| course.late)),
+        ]
+    }
+
+    /// By what caused it, the first event of each deed.
+    fn caused(&self) -> BTreeMap<String, Sequence> {
+        let mut caused: BTreeMap<String, Sequence> = BTreeMap::new();
+        for (cause, sequence) in self.accounts.values().flat_map(|account| &account.caused) {
+            let first = caused.entry(cause.clone()).or_insert(*sequence);
+            *first = (*first).min(*sequence);
+        }
+        caused
     }
 }
 
-/// Every payment is over; then no money was made or lost, and everybody says the same.
+/// Every payment is over; then no money was made or lost, and everybody says the same. Returns what was added up.
 ///
 /// # Panics
 /// Where it is not so.
-pub fn audit(till: &Till, label: &dyn Fn() -> String) {
+pub fn audit(till: &Till, label: &dyn Fn() -> String) -> Books {
     let known = till.known.lock().expect("no panic under this lock").clone();
-    let books = Books::of(&till.store, label);
+    let books = Books::of(&till.store, &till.plan.offline, label);
+    assert_eq!(books.caused(), known.done, "{}: what was told to be done is done, and nothing else", label());
     audit_wallets(till, &known, &books, label);
     audit_payments(till, &known, &books, label);
     audit_cards(till, &books, label);
+    let stored = till.orchestrator.offline_stored().unwrap_or_else(|error| panic!("{}: {error}", label()));
+    // What waits for a person, and was never answered, still counts.
+    let courses = books.courses.values().filter(|course| course.is_stored());
+    let counted = courses.map(|course| (1, course.card_amount)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let sum = stored.sums.iter().map(|money| money.minor).sum();
+    assert_eq!((stored.payments, sum), counted, "{}: what is taken on trust is counted", label());
+    assert!(till.plan.may_park || counted.0 == 0, "{}: what was taken on trust is uploaded or over", label());
     let report = bitacora::service::check(&till.store).unwrap_or_else(|error| panic!("{}: {error}", label()));
     assert!(report.is_ok, "{}: {:?}", label(), report.findings);
     assert_eq!(report.payments_open, known.parked.len() as u64, "{}", label());
+    books
 }
 
 fn audit_wallets(till: &Till, known: &Known, books: &Books, label: &dyn Fn() -> String) {
-    let asked: Vec<_> = till.plan.movements.iter().take(known.moved).collect();
-    let mut found = 0;
-    for (number, user) in USERS.iter().enumerate() {
-        let account = &books.accounts.get(*user).unwrap_or_else(|| panic!("{}: {user} has no wallet", label()));
-        let moved: BTreeSet<i64> = account.moved.iter().copied().collect();
-        assert_eq!(moved.len(), account.moved.len(), "{}: {user}: a movement happened twice", label());
-        found += moved.len();
-        for movement in asked.iter().filter(|movement| movement.user == number && movement.amount > 0) {
-            assert!(moved.contains(&movement.amount), "{}: {user}: {movement:?} is missing", label());
-        }
-        let locked: i64 = account.held.values().sum();
+    let parked: BTreeSet<&String> = known.parked.iter().collect();
+    for user in USERS {
+        let account = &books.accounts.get(user).unwrap_or_else(|| panic!("{}: {user} has no wallet", label()));
+        let held = account.open_holds().count();
         for (state, how) in [(till.wallets.load(user), "by snapshot"), (till.wallets.load_full(user), "by its events")]
         {
             let state = state.unwrap_or_else(|error| panic!("{}: {user}: {error}", label())).state;
             state.check_invariants().unwrap_or_else(|why| panic!("{}: {user}, {how}: {why}", label()));
             let said = (state.balance(), state.locked_balance(), state.holds().len());
-            assert_eq!(said, (account.balance(), locked, account.held.len()), "{}: {user}, {how}", label());
+            assert_eq!(said, (account.balance(), account.locked(), held), "{}: {user}, {how}", label());
         }
-        let kept: BTreeSet<&String> = account.held.keys().collect();
-        let parked: BTreeSet<&String> = known.parked.iter().collect();
+        let kept = account.open_holds().filter(|(_, of_payment)| *of_payment).map(|(hold_id, _)| hold_id);
+        let kept: BTreeSet<&String> = kept.collect();
         assert!(kept.is_subset(&parked), "{}: {user}: held for payments that are over: {kept:?}", label());
     }
-    assert!(found <= asked.len(), "{}: more movements than were asked for", label());
 }
 
 fn audit_payments(till: &Till, known: &Known, books: &Books, label: &dyn Fn() -> String) {
@@ -299,8 +183,7 @@ fn audit_payments(till: &Till, known: &Known, books: &Books, label: &dyn Fn() ->
             None => PaymentState::ManualReview,
         };
         assert_eq!(saga.state(), state, "{}: {id}", label());
-        let account = books.accounts.get(&request.user_id);
-        let taken = account.and_then(|account| account.captured.get(id)).copied().unwrap_or(0);
+        let taken = books.accounts.get(&request.user_id).map_or(0, |account| account.captured(id));
         // What waits for its settlement is taken, and stays taken.
         let is_taken = told == Some(OutcomeKind::Completed) || (told.is_none() && course.wallet_taken);
         let paid = if is_taken { request.wallet_amount } else { 0 };
@@ -316,16 +199,34 @@ fn audit_cards(till: &Till, books: &Books, label: &dyn Fn() -> String) {
             let course = books.courses.get(id).unwrap_or_else(|| panic!("{}: {id} is charged and unknown", label()));
             assert!(!charge.is_double(), "{}: {id} is charged twice, {when}: {charge:?}", label());
             assert_eq!(charge.currency.unwrap_or_else(euro), euro(), "{}: {id}", label());
-            if course.outcome.is_some() {
+            if course.outcome.is_some() && course.resolved.is_none() {
                 assert_eq!(charge.open(), 0, "{}: {id}: locked on the card, {when}: {charge:?}", label());
             }
         }
         for (id, course) in &books.courses {
-            let net = journal.charges.get(id).map_or(0, bitacora::payment::Charge::net);
-            let due = if course.outcome == Some(OutcomeKind::Completed) { course.card_amount } else { 0 };
-            let is_right = net == due || (course.parked && net <= course.card_amount);
-            assert!(is_right, "{}: {id}: {net} is charged and {due} is due, {when}: {course:?}", label());
+            let charge = journal.charges.get(id).cloned().unwrap_or_default();
+            let why = || format!("{}: {id}, {when}: {charge:?}, {course:?}", label());
+            check_charge(course, &charge).unwrap_or_else(|rule| panic!("{rule}: {}", why()));
         }
         till.road.all_arrives();
+    }
+}
+
+/// What a card was charged is what is due.
+fn check_charge(course: &Course, charge: &Charge) -> Result<(), &'static str> {
+    let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
+    let (net, card) = (charge.net(), course.card_amount);
+    rule(course.late || charge.refunds == 0, "only a late charge is given back")?;
+    rule(charge.refunded <= charge.captured, "no more is given back than was taken")?;
+    match (course.outcome, course.resolved) {
+        (Some(OutcomeKind::Completed), None) => {
+            rule(net == card, "what is due is charged")?;
+            let settled = if course.is_to_settle() { card } else { 0 };
+            rule(charge.settled == settled, "what is charged is settled, where that is asked for")
+        }
+        // It is as the operator says, who may be wrong.
+        (Some(OutcomeKind::Completed), Some(Resolution::Completed)) => rule(net == 0 || net == card, "part is charged"),
+        (Some(_), _) => rule(net == 0, "nothing is charged for what was not completed"),
+        (None, _) => rule(course.parked && net <= card, "what waits for a person is charged once"),
     }
 }

@@ -1,6 +1,6 @@
 //! The way to the card gateway. A request may get lost, or arrive late, even after the till has crashed and come back; an
-//! answer may get lost. The gateway itself is the library's, and keeps its two rules: a key acts once, and a void
-//! precludes.
+//! answer may get lost; for spells there is no network at all. The gateway itself is the library's, and keeps its two rules: a
+//! key acts once, and a void precludes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,11 +15,16 @@ use bitacora::payment::{
 /// A key is in trouble so often on the road; the gateway's own time-outs come on top.
 pub const TROUBLES_PER_KEY_MAX: u32 = 2;
 
+/// Calls that a spell without a network lasts for.
+const SPELL_CALLS_MAX: u64 = 12;
+
 /// How bad the road is.
 #[derive(Clone, Copy, Debug)]
 pub struct Temper {
     /// Calls that go wrong, per mille.
     pub trouble_permille: u64,
+    /// Calls at which a spell without a network begins, per mille.
+    pub offline_permille: u64,
     /// How the gateway itself behaves.
     pub profile: GatewayProfile,
 }
@@ -31,6 +36,7 @@ impl Temper {
         let permille = |random: &mut Random, choices: [u16; 3]| choices[random.index(choices.len())];
         Self {
             trouble_permille: [0, 150, 400, 800][random.index(4)],
+            offline_permille: [0, 0, 60, 250][random.index(4)],
             profile: GatewayProfile {
                 decline_permille: permille(random, [0, 100, 400]),
                 timeout_after_permille: permille(random, [0, 0, 200]),
@@ -55,6 +61,9 @@ struct Request {
 struct Traffic {
     random: Random,
     trouble_permille: u64,
+    offline_permille: u64,
+    /// Calls that still find no network.
+    offline: u64,
     requests: u64,
     under_way: Vec<Request>,
     troubles: HashMap<String, u32>,
@@ -69,6 +78,16 @@ enum Fate {
 }
 
 impl Traffic {
+    /// Whether a call finds no network.
+    fn is_away(&mut self) -> bool {
+        if self.offline == 0 && self.random.below(1000) < self.offline_permille {
+            self.offline = 1 + self.random.below(SPELL_CALLS_MAX);
+        }
+        let is_away = self.offline > 0;
+        self.offline = self.offline.saturating_sub(1);
+        is_away
+    }
+
     fn is_in_trouble(&mut self, key: &str) -> bool {
         if self.random.below(1000) >= self.trouble_permille {
             return false;
@@ -109,6 +128,8 @@ impl Road {
         let traffic = Traffic {
             random,
             trouble_permille: temper.trouble_permille,
+            offline_permille: temper.offline_permille,
+            offline: 0,
             requests: 0,
             under_way: Vec::new(),
             troubles: HashMap::new(),
@@ -183,6 +204,9 @@ impl Road {
     fn send(&self, command: GatewayCommand, key: &str, target: &str, amount: Option<Money>) -> GatewayAnswer {
         let (request, fate) = {
             let mut traffic = self.traffic();
+            if traffic.is_away() {
+                return GatewayAnswer::Offline;
+            }
             traffic.requests += 1;
             let number = traffic.requests;
             let request = Request { number, command, key: key.to_owned(), target: target.to_owned(), amount };
@@ -231,7 +255,14 @@ impl PaymentGateway for Road {
         self.send(GatewayCommand::Settle, key, capture_key, Some(amount))
     }
 
+    fn is_online(&self) -> bool {
+        !self.traffic().is_away()
+    }
+
     fn query(&self, key: &str) -> GatewayOutcome {
+        if self.traffic().is_away() {
+            return GatewayOutcome::Offline;
+        }
         self.some_arrive(0);
         let is_lost = self.traffic().is_in_trouble(key);
         if is_lost { GatewayOutcome::Unknown } else { self.gateway.query(key) }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use bitacora::aggregate::{ExecuteError, ExecuteOptions, Repository};
 use bitacora::clock::ManualClock;
 use bitacora::disk::sim::Random;
-use bitacora::money::{Currency, Money};
+use bitacora::money::Currency;
 use bitacora::payment::{
-    Orchestrator, OrchestratorOptions, Outcome, PaymentGateway, PaymentRequest, Progress, RetryPolicy,
+    OfflinePolicy, Orchestrator, OrchestratorOptions, Outcome, PaymentGateway, PaymentRequest, Progress, RetryPolicy,
 };
 use bitacora::service::RecoveryService;
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::{Wallet, WalletCommand, WalletLimits};
-use bitacora::{ErrorKind, Result, Store, Timestamp};
+use bitacora::{ErrorKind, Result, Sequence, Store, Timestamp};
 
+use super::deeds::{Deed, command_id};
 use super::road::{Road, Temper};
 use crate::workload::{ROOT, Shape, World};
 
@@ -37,28 +38,6 @@ pub fn euro() -> Currency {
     Currency::from_code("EUR").expect("a currency of ISO 4217")
 }
 
-/// A movement of money that is no payment: more than zero is put in, less is taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Movement {
-    /// Which of [`USERS`].
-    pub user: usize,
-    /// Minor units; no two movements have the same.
-    pub amount: i64,
-}
-
-impl Movement {
-    /// Names it for ever, so that it can be asked for again.
-    #[must_use]
-    pub fn command_id(&self) -> String {
-        format!("movement-{}", self.amount)
-    }
-
-    fn command(&self) -> WalletCommand {
-        let amount = Money::new(self.amount.abs(), euro());
-        if self.amount > 0 { WalletCommand::Deposit { amount } } else { WalletCommand::Withdraw { amount } }
-    }
-}
-
 /// All that is asked of a till, and how it behaves; drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -68,8 +47,10 @@ pub struct Plan {
     pub temper: Temper,
     /// The payments, in the order in which they are asked for.
     pub payments: Vec<PaymentRequest>,
-    /// The movements, in the order in which they are asked for.
-    pub movements: Vec<Movement>,
+    /// What is asked of the wallets beside them, in the order in which it is.
+    pub deeds: Vec<Deed>,
+    /// What may be taken on trust without a network.
+    pub offline: OfflinePolicy,
     /// How commands to the gateway are repeated.
     pub retry: RetryPolicy,
     /// Whether attempts may be used up, and a payment be left to a person.
@@ -84,7 +65,7 @@ impl Plan {
     pub fn drawn(random: &mut Random, payments: usize) -> Self {
         let shape = Shape::drawn(random);
         let temper = Temper::drawn(random);
-        let may_park = random.below(8) == 0;
+        let may_park = random.below(4) == 0;
         let attempts_max = if may_park { ATTEMPTS_FEW } else { ATTEMPTS_ENOUGH };
         let user = |random: &mut Random| if random.below(3) == 0 { 1 } else { 0 };
         let payment = |random: &mut Random, number: usize| {
@@ -98,22 +79,32 @@ impl Plan {
                 _ => request.by_wallet(from_wallet).by_card(by_card),
             }
         };
+        let deeds = Deed::list(random, payments);
         let payments = (0..payments).map(|number| payment(random, number)).collect();
-        let mut movements = vec![Movement { user: 0, amount: 1_000 }, Movement { user: 1, amount: 1_001 }];
-        for number in 0..random.index(5) as i64 {
-            let sign = if random.below(3) == 0 { -1 } else { 1 };
-            movements.push(Movement { user: user(random), amount: sign * (100 + number) });
-        }
+        let offline = offline_policy(random);
         let short = Duration::from_micros(200);
         Self {
             shape,
             temper,
             payments,
-            movements,
+            deeds,
+            offline,
             retry: RetryPolicy { initial: short, longest: short * 8, attempts_max, ..RetryPolicy::short() },
             may_park,
             snapshot_events: NonZeroU32::new(1 + random.below(6) as u32).unwrap_or(NonZeroU32::MIN),
         }
+    }
+}
+
+fn offline_policy(random: &mut Random) -> OfflinePolicy {
+    if random.below(2) == 0 {
+        return OfflinePolicy::default();
+    }
+    OfflinePolicy {
+        floor_limit: [300, 600, 1_000][random.index(3)],
+        payments_max: 1 + random.below(3) as u32,
+        sum_max: [600, 1_200][random.index(2)],
+        upload_within: Duration::from_secs([3_600, 86_400][random.index(2)]),
     }
 }
 
@@ -122,12 +113,12 @@ impl Plan {
 pub struct Known {
     /// Payments that were asked for.
     pub asked: usize,
-    /// Movements that were asked for.
-    pub moved: usize,
-    /// Movements that were answered with yes, by amount.
-    pub done: BTreeSet<i64>,
-    /// Movements that were refused, by amount.
-    pub refused: BTreeSet<i64>,
+    /// Deeds that were asked for.
+    pub dared: usize,
+    /// Deeds that something followed from, by command id: where that stands.
+    pub done: BTreeMap<String, Sequence>,
+    /// What operators and the gateway said and was acknowledged: of which payment, and what.
+    pub words: BTreeSet<(String, &'static str)>,
     /// Payments whose outcome was told.
     pub over: BTreeMap<String, Outcome>,
     /// Payments that were left to a person.
@@ -171,8 +162,12 @@ impl Till {
         let store = Store::open_in(&world.environment(), ROOT, options)?;
         let wallets = Repository::new(store.clone(), SnapshotPolicy::EveryEvents(plan.snapshot_events));
         let gateway: Arc<dyn PaymentGateway> = Arc::clone(road) as Arc<dyn PaymentGateway>;
-        let options =
-            OrchestratorOptions { retry: plan.retry, time_limit: TIME_LIMIT, ..OrchestratorOptions::default() };
+        let options = OrchestratorOptions {
+            retry: plan.retry,
+            time_limit: TIME_LIMIT,
+            offline: plan.offline,
+            ..OrchestratorOptions::default()
+        };
         let orchestrator = Orchestrator::new(wallets.clone(), gateway, options)?;
         let recovery = RecoveryService::new(wallets.clone(), orchestrator.clone());
         Ok(Self {
@@ -205,25 +200,33 @@ impl Till {
         Ok(())
     }
 
-    /// Asks for the movement of a number, for the first time or again.
+    /// Asks for the deed of a number, for the first time or again: then the first outcome comes back.
     ///
     /// # Errors
     /// The store's.
-    pub fn ask_movement(&self, number: usize) -> Result<()> {
-        let movement = self.plan.movements[number];
-        {
+    ///
+    /// # Panics
+    /// Where another outcome comes back, or a refusal that cannot be.
+    pub fn ask_deed(&self, number: usize) -> Result<()> {
+        let deed = &self.plan.deeds[number];
+        let command_id = command_id(number);
+        let known_before = {
             let mut known = self.known.lock().expect("no panic under this lock");
-            known.moved = known.moved.max(number + 1);
-        }
-        let command_id = movement.command_id();
-        let once = ExecuteOptions { command_id: Some(&command_id), ..ExecuteOptions::default() };
-        let outcome = self.wallets.execute(USERS[movement.user], &once, &movement.command());
-        let mut known = self.known.lock().expect("no panic under this lock");
-        match outcome {
-            Ok(_) => known.done.insert(movement.amount),
-            Err(ExecuteError::Refused(_)) => known.refused.insert(movement.amount),
-            Err(ExecuteError::Store(error)) => return Err(error),
+            known.dared = known.dared.max(number + 1);
+            known.done.get(&command_id).copied()
         };
+        match deed.ask(&self.wallets, number) {
+            Ok(Some(sequence)) => {
+                assert_eq!(sequence, known_before.unwrap_or(sequence), "{command_id}: another outcome was told before");
+                self.known.lock().expect("no panic under this lock").done.insert(command_id, sequence);
+            }
+            Ok(None) => assert!(known_before.is_none(), "{command_id}: nothing follows any more: {deed:?}"),
+            Err(ExecuteError::Refused(refusal)) => {
+                assert!(known_before.is_none(), "{command_id}: its first outcome is gone: {refusal}: {deed:?}");
+                assert!(deed.may_be_refused(refusal.name()), "{command_id}: {refusal}: {deed:?}");
+            }
+            Err(ExecuteError::Store(error)) => return Err(error),
+        }
         Ok(())
     }
 
@@ -252,6 +255,7 @@ impl Till {
             Progress::Final(outcome) => {
                 let told = known.over.entry(payment_id.to_owned()).or_insert_with(|| outcome.clone());
                 assert_eq!(*told, outcome, "{payment_id}: it was told another outcome before");
+                known.parked.remove(payment_id);
             }
         }
         Ok(None)
@@ -283,20 +287,23 @@ impl Till {
     }
 
     /// The customers' whole list is brought to its end: what was asked for and is not known to be done is asked for again,
-    /// under the same names.
+    /// under the same names; of what is known to be done, one.
     ///
     /// # Errors
     /// The store's.
-    pub fn settle_all(&self) -> Result<()> {
-        let (asked, moved) = {
-            let known = self.known.lock().expect("no panic under this lock");
-            (known.asked, known.moved)
-        };
+    pub fn settle_all(&self, random: &mut Random) -> Result<()> {
+        let known = self.known.lock().expect("no panic under this lock").clone();
         self.open_wallets()?;
-        for number in 0..moved {
-            self.ask_movement(number)?;
+        let is_done = |number: &usize| known.done.contains_key(&command_id(*number));
+        let done: Vec<usize> = (0..known.dared).filter(is_done).collect();
+        let again = done.get(random.index(done.len().max(1))).copied();
+        for number in (0..known.dared).filter(|number| !is_done(number)).chain(again) {
+            self.ask_deed(number)?;
         }
-        for number in 0..asked {
+        if let Some(number) = again.filter(|_| random.below(3) == 0) {
+            self.plan.deeds[number].ask_other(&self.wallets, number);
+        }
+        for number in 0..known.asked {
             let payment_id = &self.plan.payments[number].payment_id;
             if self.orchestrator.load(payment_id)?.is_none() {
                 self.ask_payment(number)?;
