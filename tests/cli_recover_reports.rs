@@ -172,6 +172,9 @@ fn reports_have_the_fields_that_are_documented() {
         "events_replayed",
         "findings",
         "elapsed_ms",
+        "wallets_per_second",
+        "payments_per_second",
+        "events_per_second",
     ];
     assert_eq!(fields(&["--check", "--json"]), checked);
     let services = place.document("recover", &[])["services"].clone();

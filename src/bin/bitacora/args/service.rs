@@ -23,7 +23,8 @@ pub(crate) struct SnapshotsArgs {
 /// carry them out. Calls no gateway. Exit 1 if anything is wrong with a wallet or a payment.
 ///
 /// {"ok","store","services"}; with --check {"ok","last_event_sequence","wallets","wallets_from_snapshot","payments",
-/// "payments_open","events_replayed","findings","elapsed_ms"}. How far it is is shown on standard error, if that is a terminal.
+/// "payments_open","events_replayed","findings","elapsed_ms","wallets_per_second","payments_per_second",
+/// "events_per_second"}. How far it is is shown on standard error, if that is a terminal.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  bitacora recover till-data\n  bitacora recover till-data --check --json")]
 pub(crate) struct RecoverArgs {

@@ -39,6 +39,10 @@ struct CheckDocument<'a> {
     events_replayed: u64,
     findings: &'a [Finding],
     elapsed_ms: u64,
+    wallets_per_second: u64,
+    payments_per_second: u64,
+    /// Of the log's events, each looked at once.
+    events_per_second: u64,
 }
 
 /// How far a recovery is, on standard error where that is a terminal.
@@ -138,6 +142,9 @@ fn print_check(report: &CheckReport, output: &mut Output) -> Result<(), Failure>
         events_replayed: report.events_replayed,
         findings: &report.findings,
         elapsed_ms: report.elapsed_ms,
+        wallets_per_second: report.wallets_per_second,
+        payments_per_second: report.payments_per_second,
+        events_per_second: report.events_per_second,
     };
     if output.is_json() {
         return output.json(&document);
@@ -152,6 +159,9 @@ fn print_check(report: &CheckReport, output: &mut Output) -> Result<(), Failure>
         ("events_replayed", document.events_replayed.to_string()),
         ("findings", document.findings.len().to_string()),
         ("elapsed_ms", document.elapsed_ms.to_string()),
+        ("wallets_per_second", document.wallets_per_second.to_string()),
+        ("payments_per_second", document.payments_per_second.to_string()),
+        ("events_per_second", document.events_per_second.to_string()),
     ])?;
     print_findings(document.findings, output)
 }
