@@ -63,11 +63,6 @@ impl CallProgress {
         matches!(self.phase, CallPhase::Approved | CallPhase::Failed(_))
     }
 
-    /// Whether it was published and led to nothing, so far.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.attempts > 0 && self.phase != CallPhase::Approved
-    }
-
     /// Whether it was published, and is neither under way nor settled.
     pub(crate) fn is_stuck(&self) -> bool {
         self.is_in_doubt() && self.phase != CallPhase::Published

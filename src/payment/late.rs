@@ -38,8 +38,11 @@ impl Orchestrator {
     }
 
     /// Asks the gateway whether a payment that ended unpaid was charged nevertheless, and puts that on record as
-    /// [`report_late_success`](Self::report_late_success) does. Only where nobody can say that it was not: a capture
-    /// was published, or the void of the authorisation was given up. Returns whether a charge was found, now or before.
+    /// [`report_late_success`](Self::report_late_success) does. Only where nobody can say that it was not: a capture was
+    /// published. Returns whether a charge was found, now or before.
+    ///
+    /// An authorisation whose void was given up is no charge: nothing was taken that could be given back. It lapses with whoever
+    /// issued the card, or is let go there by the operator who resolved the payment.
     ///
     /// # Errors
     /// As [`report_late_success`](Self::report_late_success).
@@ -54,12 +57,10 @@ impl Orchestrator {
         if saga.late_success().is_some() {
             return Ok(true);
         }
-        let command = match (saga.call(GatewayCommand::Capture), saga.call(GatewayCommand::Void)) {
-            (capture, _) if capture.may_have_acted() => GatewayCommand::Capture,
-            (_, void) if void.is_given_up() => GatewayCommand::Authorise,
-            _ => return Ok(false),
-        };
-        let found = self.inner.gateway.query(&command.key(payment_id));
+        if !saga.call(GatewayCommand::Capture).may_have_acted() {
+            return Ok(false);
+        }
+        let found = self.inner.gateway.query(&GatewayCommand::Capture.key(payment_id));
         self.cut_point()?;
         match found {
             GatewayOutcome::Approved { reference } => self.report_late_success(payment_id, &reference).map(|_| true),

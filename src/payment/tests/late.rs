@@ -165,9 +165,11 @@ fn a_recovery_resumes_a_refund() {
     assert_eq!(decision, ResumeDecision::AlreadyFinal);
 }
 
-/// Goal: a charge whose void was given up, and of which nobody can say whether it came, is asked for.
+// What: after a void that was given up, an authorisation that turned out to be approved was refunded.
+// Why: nothing was captured, so a gateway refuses the refund each time, and the payment stayed open for ever.
+// How found: by reading, while the trials were taught to report late charges.
 #[test]
-fn a_success_that_is_found_after_the_void_was_given_up_is_given_back() {
+fn an_authorisation_whose_void_was_given_up_is_no_charge_and_is_not_refunded() {
     let bench = Bench::ticking(100);
     // The void is refused; the authorisation turns out to have been approved.
     let gateway = Scripted::new(vec![no()], vec![]);
@@ -178,9 +180,9 @@ fn a_success_that_is_found_after_the_void_was_given_up_is_given_back() {
     assert!(matches!(finish(&bench, &orchestrator, "p"), Progress::Parked(_)));
     assert_eq!(refusal(orchestrator.look_for_late_success("p")), PaymentRefusal::NotOver);
     orchestrator.resolve("p", Resolution::Compensated, "ana", "").unwrap();
-    assert!(orchestrator.look_for_late_success("p").unwrap());
-    orchestrator.drive("p").unwrap();
-    assert_eq!(gateway.called(), ["p/void", "p/authorise?", "p/refund"]);
+    assert!(!orchestrator.look_for_late_success("p").unwrap());
+    assert!(open(&orchestrator).is_empty());
+    assert_eq!(gateway.called(), ["p/void"], "nobody is asked");
 }
 
 #[test]
