@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::sync::Mutex;
 use crate::types::{CodecId, Sequence};
 
@@ -83,6 +83,26 @@ pub struct Checkpoint {
     pub sequence: Sequence,
     /// What it needs beside it; at most 1 MiB.
     pub data: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// Checks that it is not beyond the log's end. One that is tells that events are missing, and is never followed; `whose` says
+    /// who had dealt with them.
+    ///
+    /// # Errors
+    /// `Corrupt`: it is beyond.
+    pub(crate) fn check_within(&self, log_end: Sequence, whose: &str) -> Result<()> {
+        if self.sequence <= log_end {
+            return Ok(());
+        }
+        Err(Error::corrupt(Corruption {
+            file: "log".into(),
+            offset: None,
+            sequence: Some(log_end.next()),
+            expected: format!("events up to {}, which {whose} had dealt with", self.sequence),
+            found: "the end of the log".into(),
+        }))
+    }
 }
 
 /// Format, sequence, data, checksum of all before it.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Saga;
 use crate::codec;
-use crate::error::{Corruption, Error, Result};
+use crate::error::Result;
 use crate::index::Checkpoint;
 use crate::store::Store;
 use crate::types::Sequence;
@@ -41,16 +41,7 @@ impl OpenPoint {
     pub(super) fn load<S: Saga>(store: &Store) -> Result<Self> {
         let beginning = Self { sequence: Sequence::ZERO, open: BTreeSet::new() };
         let Some(checkpoint) = store.checkpoint(&name::<S>())? else { return Ok(beginning) };
-        let end = store.last_sequence();
-        if checkpoint.sequence > end {
-            return Err(Error::corrupt(Corruption {
-                file: "log".into(),
-                offset: None,
-                sequence: Some(end.next()),
-                expected: format!("events up to {}, which {} sagas were seen with", checkpoint.sequence, S::SAGA_TYPE),
-                found: "the end of the log".into(),
-            }));
-        }
+        checkpoint.check_within(store.last_sequence(), &format!("{} sagas", S::SAGA_TYPE))?;
         match codec::decode::<Data>(&checkpoint.data) {
             Ok(Data { version: DATA_VERSION, open }) => Ok(Self { sequence: checkpoint.sequence, open }),
             // Without what was open the sequence is worth nothing: an old open saga would never be found.

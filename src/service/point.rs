@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::error::{Corruption, Error, Result};
+use crate::error::Result;
 use crate::index::Checkpoint;
 use crate::store::Store;
 use crate::types::Sequence;
@@ -54,19 +54,7 @@ impl RecoveryPoint {
         let Some(checkpoint) = store.checkpoint(&checkpoint_name(service_id))? else {
             return Ok(Self::beginning(service_id));
         };
-        let end = store.last_sequence();
-        if checkpoint.sequence > end {
-            return Err(Error::corrupt(Corruption {
-                file: "log".into(),
-                offset: None,
-                sequence: Some(end.next()),
-                expected: format!(
-                    "events up to {}, which the service {service_id} has dealt with",
-                    checkpoint.sequence
-                ),
-                found: "the end of the log".into(),
-            }));
-        }
+        checkpoint.check_within(store.last_sequence(), &format!("the service {service_id}"))?;
         match codec::decode::<Data>(&checkpoint.data) {
             Ok(Data { version: DATA_VERSION, last_snapshot_id, pending }) => Ok(Self {
                 service_id: service_id.to_owned(),

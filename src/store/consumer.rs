@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::commit::Commit;
 use super::shared::Shared;
 use super::subscription::{SubscribeOptions, Subscription};
-use crate::error::{Corruption, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::checkpoints::{Checkpoints, LOGGED_SCHEMA, LOGGED_STREAM, LOGGED_TYPE, encode_logged};
 use crate::sync::Mutex;
 use crate::types::{CodecId, Event, EventType, ExpectedVersion, NewEvent, Sequence, StreamId, Timestamp};
@@ -82,16 +82,16 @@ impl Consumer {
         shared.writer()?;
         Checkpoints::check_name(name)?;
         let mut subscribe = options.subscribe;
-        let checkpoint = shared.checkpoints.get(name)?.map(|checkpoint| checkpoint.sequence);
-        if let Some(sequence) = checkpoint {
-            check_within(name, sequence, shared.places.sequence())?;
-            subscribe = subscribe.after(sequence);
+        let checkpoint = shared.checkpoints.get(name)?;
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.check_within(shared.places.sequence(), &format!("the consumer {name}"))?;
+            subscribe = subscribe.after(checkpoint.sequence);
         }
         subscribe.without_stream = Some(LOGGED_STREAM);
         if !options.with_system_streams {
             subscribe = subscribe.without_system_streams();
         }
-        let acknowledged = checkpoint.unwrap_or(Sequence::ZERO);
+        let acknowledged = checkpoint.map_or(Sequence::ZERO, |checkpoint| checkpoint.sequence);
         shared.acknowledged.begin(name, acknowledged, shared.now());
         let subscription = Subscription::new(shared, subscribe);
         Ok(Self {
@@ -201,20 +201,6 @@ impl Drop for Consumer {
             tracing::warn!(%error, consumer = self.name, "a checkpoint could not be written to the log");
         }
     }
-}
-
-/// A checkpoint beyond the log's end is evidence that events are missing, and is not followed.
-fn check_within(name: &str, checkpoint: Sequence, end: Sequence) -> Result<()> {
-    if checkpoint <= end {
-        return Ok(());
-    }
-    Err(Error::corrupt(Corruption {
-        file: "log".into(),
-        offset: None,
-        sequence: Some(end.next()),
-        expected: format!("events up to {checkpoint}, which the consumer {name} has dealt with"),
-        found: "the end of the log".into(),
-    }))
 }
 
 /// What the consumers of this session have acknowledged, and how much of it is in the log.
