@@ -20,6 +20,8 @@
 //! The header's own checksum comes first, so that no length is trusted before it. The body checksum covers the records'
 //! checksums and not their bytes: each byte is read once, and the chain from frame to frame covers all of it.
 
+use smallvec::SmallVec;
+
 use super::bytes::{Bytes, index, is_zero, length_u32};
 use super::checksum::{Salt, crc32};
 use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
@@ -32,6 +34,8 @@ use crate::types::{EventId, NewEvent, Sequence, StreamId, Timestamp, Version};
 pub(crate) const HEADER_BYTES: usize = 56;
 /// Every frame starts at a multiple of this.
 pub(crate) const ALIGNMENT: u64 = 8;
+/// The same, for lengths in memory.
+const PADDED_BYTES: usize = 8;
 
 /// The largest frame: the largest commit, padded to a sector.
 const BYTES_MAX: u64 = limits::COMMIT_BYTES_MAX as u64 + 4096;
@@ -321,16 +325,19 @@ pub(crate) struct Draft {
     bytes: Vec<u8>,
     key_bytes: usize,
     body_bytes: usize,
-    records: Vec<DraftRecord>,
+    records: SmallVec<[DraftRecord; 1]>,
 }
 
 impl Draft {
-    /// Starts a commit, with its idempotency key and content hash.
+    /// Starts a commit, with its idempotency key and content hash, and room for so many events whose records take so many
+    /// bytes.
     ///
     /// # Errors
     /// `InvalidInput`: the key is empty or too long.
-    pub(crate) fn new(key: Option<(&str, &[u8; HASH_BYTES])>) -> Result<Self> {
-        let mut bytes = vec![0; HEADER_BYTES];
+    pub(crate) fn new(key: Option<(&str, &[u8; HASH_BYTES])>, events: usize, record_bytes: usize) -> Result<Self> {
+        let key_bytes = key.map_or(0, |(key, hash)| 1 + key.len() + hash.len());
+        let mut bytes = Vec::with_capacity((HEADER_BYTES + key_bytes + record_bytes).next_multiple_of(PADDED_BYTES));
+        bytes.resize(HEADER_BYTES, 0);
         if let Some((key, hash)) = key {
             let length =
                 u8::try_from(key.len()).ok().filter(|_| (1..=limits::IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
@@ -349,7 +356,7 @@ impl Draft {
             bytes.extend_from_slice(hash);
         }
         let key_bytes = bytes.len() - HEADER_BYTES;
-        Ok(Self { bytes, key_bytes, body_bytes: key_bytes, records: Vec::new() })
+        Ok(Self { bytes, key_bytes, body_bytes: key_bytes, records: SmallVec::with_capacity(events) })
     }
 
     /// Adds an event.
@@ -389,17 +396,19 @@ impl Draft {
 
     /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be
     /// called again for another place.
-    pub(crate) fn complete(&mut self, place: FramePlace, versions: &[Version]) -> (&[u8], u32) {
-        assert_eq!(versions.len(), self.records.len(), "one version for each event");
-        assert!(!versions.is_empty(), "a commit has an event");
+    pub(crate) fn complete(&mut self, place: FramePlace, versions: impl Iterator<Item = Version>) -> (&[u8], u32) {
+        assert!(!self.records.is_empty(), "a commit has an event");
         let mut body_checksum = crc32fast::Hasher::new();
         body_checksum.update(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
-        for ((draft, version), number) in self.records.iter().zip(versions).zip(0u64..) {
+        let mut sequence = place.first_sequence;
+        for (draft, version) in self.records.iter().zip(versions) {
             let offset = place.offset + to_u64(draft.offset);
-            let sequence = place.first_sequence.plus(number);
-            let checksum = record::complete(&mut self.bytes, *draft, *version, place.salt, offset, sequence);
+            let checksum = record::complete(&mut self.bytes, *draft, version, place.salt, offset, sequence);
             body_checksum.update(&checksum.to_le_bytes());
+            sequence = sequence.next();
         }
+        let completed = sequence.get() - place.first_sequence.get();
+        assert_eq!(completed, to_u64(self.records.len()), "there is a version for each event");
         let content = to_u64(HEADER_BYTES + self.body_bytes);
         let total = (place.offset + content).next_multiple_of(place.alignment) - place.offset;
         let padding = u32::try_from(total - content).unwrap_or_else(|_| unreachable!("padding is below a sector"));

@@ -16,7 +16,7 @@ fn place() -> FramePlace {
 
 fn draft(events: usize, key: Option<&str>) -> Draft {
     let hash = [6; 32];
-    let mut draft = Draft::new(key.map(|key| (key, &hash))).unwrap();
+    let mut draft = Draft::new(key.map(|key| (key, &hash)), 0, 0).unwrap();
     let stream = StreamId::new("wallet-1").unwrap();
     for number in 0..events {
         let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number * 3]);
@@ -66,8 +66,8 @@ fn what_is_written_is_read() {
 fn a_draft_may_be_completed_for_another_place() {
     let mut draft = draft(2, Some("key"));
     let versions = [Version::new(1), Version::new(2)];
-    draft.complete(FramePlace { offset: 4096, alignment: 4096, ..place() }, &versions);
-    let again = draft.complete(place(), &versions).0.to_vec();
+    draft.complete(FramePlace { offset: 4096, alignment: 4096, ..place() }, versions.iter().copied());
+    let again = draft.complete(place(), versions.iter().copied()).0.to_vec();
     assert_eq!(again, bytes(2, Some("key"), place()));
 }
 
@@ -108,9 +108,9 @@ fn a_length_beyond_the_segment_is_an_overrun_and_not_followed() {
 #[test]
 fn keys_hold_at_the_limit_and_not_one_past_it() {
     let hash = [0; 32];
-    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX), &hash))).is_ok());
-    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX + 1), &hash))).is_err());
-    assert!(Draft::new(Some(("", &hash))).is_err());
+    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX), &hash)), 0, 0).is_ok());
+    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX + 1), &hash)), 0, 0).is_err());
+    assert!(Draft::new(Some(("", &hash)), 0, 0).is_err());
 }
 
 proptest! {

@@ -65,6 +65,12 @@ pub(crate) struct RecordRef<'a> {
     pub(crate) checksum: u32,
 }
 
+/// How many bytes an event's record takes, tags and metadata aside: room for it is taken at once.
+pub(crate) fn bytes_about(stream: &StreamId, event: &NewEvent) -> usize {
+    let names = 1 + stream.as_str().len() + 1 + event.event_type.as_str().len();
+    HEADER_BYTES + size_of::<EventId>() + names + event.payload.len()
+}
+
 /// Checks an event against the limits and appends its record to `buffer`, with version and checksum left open.
 ///
 /// # Errors
@@ -211,11 +217,12 @@ impl RecordRef<'_> {
     }
 }
 
+/// The checksum of a record, place aside: of its fixed part without the checksum itself, and of its body's CRC.
 fn checksum(fixed: &[u8], body_crc: u32) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(fixed);
-    hasher.update(&body_crc.to_le_bytes());
-    hasher.finalize()
+    let mut bytes = [0; HEADER_BYTES];
+    set(&mut bytes, 0, fixed);
+    set(&mut bytes, HEADER_BYTES - 4, &body_crc.to_le_bytes());
+    crc32(&bytes)
 }
 
 fn parse_body(body: &[u8], flags: u8) -> Option<RecordRef<'_>> {

@@ -137,7 +137,9 @@ impl<C> Queue<C> {
         let group = std::mem::replace(&mut self.forming, Group::new(FORMING));
         self.leading = Some(Arc::clone(&group));
         self.bytes = 0;
-        (group, std::mem::take(&mut self.commits))
+        // As many as came this time are likely to come again.
+        let next = Vec::with_capacity(self.commits.len());
+        (group, std::mem::replace(&mut self.commits, next))
     }
 
     /// Ends the caller's lead: the token passes to the forming group, which is returned to be woken.

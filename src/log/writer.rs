@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::files::{LogFiles, Segment};
 use super::reserve::Reserve;
 use super::roll::{self, Filling, Room, Spare, Unnamed};
@@ -14,9 +16,13 @@ use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, ALIGNMENT, Draft, FrameKind, FramePlace, HEADER_BYTES, to_u64};
+use crate::format::seal::ANCHOR_EVERY_BYTES;
 use crate::format::segment::{self, SECTOR_BYTES, SegmentHeader};
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, Timestamp, Version};
+
+/// So much is written without a sync before one is made beside the writer.
+const FLUSH_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +37,29 @@ pub(crate) struct WriterOptions {
     pub(crate) zeroes_ahead: bool,
 }
 
+/// Events of a commit that go to one stream, one after another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Which of the commit's streams.
+    pub(crate) stream: usize,
+    pub(crate) events: usize,
+    pub(crate) version_first: Version,
+}
+
+impl Run {
+    /// The version of each event.
+    pub(crate) fn versions(self) -> impl Iterator<Item = Version> {
+        (0..to_u64(self.events)).map(move |number| self.version_first.plus(number))
+    }
+}
+
 /// A commit with its sequences and versions, to be written.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) draft: Draft,
     pub(crate) first_sequence: Sequence,
-    pub(crate) versions: Vec<Version>,
+    /// All of its events, in order.
+    pub(crate) runs: SmallVec<[Run; 1]>,
     /// Whether it may be written to room that is kept for a full disk.
     pub(crate) may_use_reserve: bool,
     /// Where its frame was written.
@@ -79,6 +102,8 @@ pub(crate) struct LogWriter {
     capacity: u64,
     /// Between the position and this offset zeros have been written; where it lies behind, none have.
     zeroed: u64,
+    /// The first frame at or after this offset may be an anchor; whether it is, the segment knows.
+    anchor_due: u64,
     position: Position,
     /// The last sequence that is synced.
     durable: Sequence,
@@ -86,6 +111,10 @@ pub(crate) struct LogWriter {
     promised: Sequence,
     /// Whether anything was written since the last sync.
     is_dirty: bool,
+    /// The active segment is synced up to here.
+    synced_offset: u64,
+    /// At this offset a sync beside the writer is asked for.
+    flush_due: u64,
     rolls: u64,
     /// Whether the active segment was made of the reserve. As long as that is missing, what is left of the segment is kept
     /// for those who may use it.
@@ -107,7 +136,6 @@ pub(crate) struct LogEnd {
 struct Made {
     file: Arc<dyn DiskFile>,
     length: u64,
-    is_filled: bool,
     /// Whether of the reserve, or of its room.
     is_of_reserve: bool,
 }
@@ -118,6 +146,8 @@ pub(crate) struct SyncTicket {
     file: Arc<dyn DiskFile>,
     segment: Sequence,
     through: Sequence,
+    /// Where the last frame ends that it covers.
+    end: u64,
 }
 
 impl LogWriter {
@@ -145,10 +175,13 @@ impl LogWriter {
             header,
             capacity: length.max(stated) / options.alignment * options.alignment,
             zeroed: position.offset,
+            anchor_due: 0,
             position,
             durable: position.next.previous(),
             promised,
             is_dirty: false,
+            synced_offset: position.offset,
+            flush_due: position.offset + FLUSH_BYTES,
             rolls: 0,
         }
     }
@@ -180,9 +213,9 @@ impl LogWriter {
     ///
     /// # Errors
     /// Beside the number of those that are written, why the next one is not.
-    pub(crate) fn write(
+    pub(crate) fn write<C: AsRef<Pending> + AsMut<Pending>>(
         &mut self,
-        commits: &mut [Pending],
+        commits: &mut [C],
         now: Timestamp,
         before_roll: &dyn Fn(),
     ) -> (usize, Result<(), WriteError>) {
@@ -191,7 +224,7 @@ impl LogWriter {
             let fitting = self.fitting(rest);
             let outcome = match rest.get_mut(..fitting) {
                 Some(batch) if fitting > 0 => self.write_batch(batch, now),
-                _ => self.make_room(rest, now, before_roll),
+                _ => self.make_room(rest.first().map(AsRef::as_ref), now, before_roll),
             };
             if let Err(error) = outcome {
                 return (done, Err(error));
@@ -202,8 +235,8 @@ impl LogWriter {
     }
 
     /// Makes room for the first of the commits, which does not fit into the active segment or may not be written there.
-    fn make_room(&mut self, commits: &[Pending], now: Timestamp, before_roll: &dyn Fn()) -> Result<(), WriteError> {
-        let Some(first) = commits.first() else { unreachable!("there is a commit to make room for") };
+    fn make_room(&mut self, first: Option<&Pending>, now: Timestamp, before_roll: &dyn Fn()) -> Result<(), WriteError> {
+        let Some(first) = first else { unreachable!("there is a commit to make room for") };
         if self.is_on_reserve() && !first.may_use_reserve {
             // First things first: what is left is kept until there is a reserve again.
             return self.reserve.make(self.files.disk.as_ref(), &self.files.directory).map_err(WriteError::Clean);
@@ -218,7 +251,7 @@ impl LogWriter {
     }
 
     /// How many of the commits fit into the active segment, one after another.
-    fn fitting(&self, commits: &[Pending]) -> usize {
+    fn fitting<C: AsRef<Pending>>(&self, commits: &[C]) -> usize {
         if self.header.cut_bound < self.options.cut_bound {
             return 0;
         }
@@ -229,33 +262,41 @@ impl LogWriter {
             total = total.saturating_add(commit.draft.bytes_max());
             total <= room && (commit.may_use_reserve || !is_on_reserve)
         };
-        commits.iter().take_while(fits).count()
+        commits.iter().map(AsRef::as_ref).take_while(fits).count()
     }
 
-    fn write_batch(&mut self, batch: &mut [Pending], now: Timestamp) -> Result<(), WriteError> {
+    fn write_batch<C: AsRef<Pending> + AsMut<Pending>>(
+        &mut self,
+        batch: &mut [C],
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
         let timestamp = if sabotage::has(Defect::TimeRunsBackwards) { now } else { now.max(self.position.timestamp) };
         let mut position = Position { timestamp, ..self.position };
         let last = batch.len() - 1;
-        for (number, commit) in batch.iter_mut().enumerate() {
+        for (number, commit) in batch.iter_mut().map(AsMut::as_mut).enumerate() {
             assert_eq!(commit.first_sequence, position.next, "sequences are gapless");
             let alignment = if number == last { self.options.alignment } else { ALIGNMENT };
             let place = self.place(&position, alignment);
             commit.place = Some(FrameAt { segment: self.segment.first, offset: position.offset });
-            let (bytes, checksum) = commit.draft.complete(place, &commit.versions);
+            let versions = commit.runs.iter().flat_map(|run| run.versions());
+            let (bytes, checksum) = commit.draft.complete(place, versions);
             position.previous_frame = Some(offset_u32(position.offset));
             position.offset += to_u64(bytes.len());
-            position.next = position.next.plus(to_u64(commit.versions.len()));
+            position.next = position.next.plus(to_u64(commit.draft.event_count()));
             position.chain = checksum;
         }
         assert!(position.offset <= self.capacity, "a batch fits its segment");
         self.zero_ahead(position.offset)?;
-        let parts: Vec<&[u8]> = batch.iter().map(|commit| commit.draft.completed()).collect();
+        let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
         self.is_dirty = true;
         disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
             .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
-        for commit in batch {
+        for commit in batch.iter().map(AsRef::as_ref) {
             let offset = commit.place.map_or(0, |place| place.offset);
-            self.segment.note_frame(commit.first_sequence, offset);
+            if offset >= self.anchor_due {
+                self.segment.note_frame(commit.first_sequence, offset);
+                self.anchor_due = offset + ANCHOR_EVERY_BYTES;
+            }
         }
         self.position = position;
         self.promised = self.durable;
@@ -267,7 +308,7 @@ impl LogWriter {
     /// for itself, and its bytes are not written twice.
     fn zero_ahead(&mut self, end: u64) -> Result<(), WriteError> {
         const AHEAD_BYTES: u64 = 256 * 1024;
-        const LARGE_BYTES: u64 = 16 * 1024;
+        const LARGE_BYTES: u64 = 64 * 1024;
         let is_small = end - self.position.offset < LARGE_BYTES;
         if !self.options.zeroes_ahead || !is_small || end <= self.zeroed {
             return Ok(());
@@ -349,14 +390,15 @@ impl LogWriter {
             cut_bound: self.options.cut_bound,
         };
         let made = self.make_segment(room, &header, if may_use_reserve { needed } else { 0 }, is_of_reserve)?;
-        let Made { file, length, is_filled, is_of_reserve } = made;
+        let Made { file, length, is_of_reserve } = made;
         self.files.push_active(header, Arc::clone(&file));
         self.segment = self.files.last().unwrap_or_else(|| unreachable!("a segment was added"));
         self.file = file;
         self.header = header;
         self.capacity = length / self.options.alignment * self.options.alignment;
         (self.position.offset, self.position.previous_frame) = (u64::from(frames_offset), None);
-        self.zeroed = if is_filled { self.capacity } else { self.position.offset };
+        (self.zeroed, self.anchor_due) = (self.position.offset, 0);
+        (self.synced_offset, self.flush_due) = (self.position.offset, self.position.offset + FLUSH_BYTES);
         self.promised = self.durable;
         self.rolls += 1;
         self.is_of_reserve = is_of_reserve;
@@ -378,9 +420,9 @@ impl LogWriter {
         is_of_reserve: bool,
     ) -> Result<Made, WriteError> {
         let disk = self.files.disk.as_ref();
-        let (length, is_filled) = (room.length(), room.is_filled());
+        let length = room.length();
         match room.into_segment(disk, &self.files.directory, header) {
-            Ok(file) => Ok(Made { file, length, is_filled, is_of_reserve }),
+            Ok(file) => Ok(Made { file, length, is_of_reserve }),
             Err(Unnamed::Failed(error)) => Err(WriteError::Fatal(error)),
             Err(Unnamed::NoRoom(error)) => {
                 // It was given up just now, or is.
@@ -397,12 +439,12 @@ impl LogWriter {
                     Unnamed::NoRoom(error) => WriteError::Clean(error),
                     Unnamed::Failed(error) => WriteError::Fatal(error),
                 })?;
-                Ok(Made { file, length, is_filled: false, is_of_reserve: true })
+                Ok(Made { file, length, is_of_reserve: true })
             }
         }
     }
 
-    /// Room made now, because no spare is ready: it is reserved and not filled, for a commit waits for it.
+    /// Room made now, because no spare is ready.
     fn take_room(&self, length: u64) -> Result<Room> {
         let filling = if self.options.filling == Filling::None { Filling::None } else { Filling::Reserved };
         let name = format!("{}-next", segment::file_name(self.position.next));
@@ -429,6 +471,7 @@ impl LogWriter {
             outcome.map_err(|source| WriteError::fatal("sync", self.segment.first, source))?;
             self.is_dirty = false;
         }
+        self.synced_offset = self.position.offset;
         self.durable = self.position.next.previous();
         Ok(())
     }
@@ -453,13 +496,32 @@ impl LogWriter {
             file: Arc::clone(&self.file),
             segment: self.segment.first,
             through,
+            end: self.position.offset,
         })
     }
 
     /// Notes that the ticket's sync went through.
     pub(crate) fn synced(&mut self, ticket: &SyncTicket) {
         self.durable = self.durable.max(ticket.through);
+        if ticket.segment == self.segment.first {
+            self.synced_offset = self.synced_offset.max(ticket.end);
+        }
         assert!(self.durable < self.position.next, "nothing is durable before it is written");
+    }
+
+    /// Whether so much was written since the last sync that one should be made beside the writer: the next segment waits until
+    /// all of this one is synced, and then little is left. True once for each stretch.
+    pub(crate) fn is_flush_due(&mut self) -> bool {
+        let is_due = self.position.offset >= self.flush_due;
+        if is_due {
+            self.flush_due = self.position.offset + FLUSH_BYTES;
+        }
+        is_due
+    }
+
+    /// Whether there is something that such a sync is for.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.position.offset >= self.synced_offset + FLUSH_BYTES
     }
 
     /// Whether the log promises less than is durable.

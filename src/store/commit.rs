@@ -1,6 +1,7 @@
 //! What is asked of an append: events for one or many streams, all or none.
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::options::Durability;
 use crate::types::{ExpectedVersion, NewEvent, Receipt, StreamId};
@@ -28,7 +29,7 @@ pub struct IdempotencyKey {
 /// Streams may be named more than once; each part is checked against what the parts before it leave.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    pub(crate) appends: Vec<StreamAppend>,
+    pub(crate) appends: SmallVec<[StreamAppend; 1]>,
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) durability: Option<Durability>,
     pub(crate) may_use_reserve: bool,

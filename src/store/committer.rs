@@ -3,24 +3,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::commit::Commit;
 use super::options::{Durability, Options};
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
-use crate::format::frame::Draft;
+use crate::format::frame::{Draft, to_u64};
+use crate::format::record;
 use crate::index::KeyEntry;
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
-use crate::log::writer::Pending;
+use crate::log::writer::{Pending, Run};
 use crate::sabotage::{self, Defect};
 use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// A commit that is encoded and not yet checked against the streams.
 struct Prepared {
     draft: Draft,
-    streams: Vec<StreamId>,
-    parts: Vec<(usize, usize)>,
-    expected: Vec<ExpectedVersion>,
+    streams: SmallVec<[StreamId; 1]>,
+    /// Their versions are given out last.
+    runs: SmallVec<[Run; 1]>,
+    /// Of each run.
+    expected: SmallVec<[ExpectedVersion; 1]>,
     key: Option<(String, [u8; 32])>,
     wants_sync: bool,
     may_use_reserve: bool,
@@ -46,7 +51,7 @@ impl Drop for Ahead<'_> {
 
 /// What the index knows of a commit's streams and key; looked up without a lock, and old when the epoch has changed.
 struct Cold {
-    heads: Vec<Option<Version>>,
+    heads: SmallVec<[Option<Version>; 1]>,
     key: Option<KeyEntry>,
     epoch: u64,
 }
@@ -67,8 +72,8 @@ enum Checked {
     WaitFor(Arc<Group>),
     /// The group is full: wait until it is taken, then check again.
     WaitUntilTaken(Arc<Group>),
-    /// The index changed since it was looked at.
-    LookAgain,
+    /// The index is to be looked at, or changed since it was.
+    LookUp,
     /// The key was used with this content by the commit at this place.
     Used(KeyEntry),
 }
@@ -117,15 +122,17 @@ impl Shared {
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
         let mut prepared = Some(prepare(commit, &self.options)?);
+        let mut cold = None;
         loop {
-            let Some(ready) = prepared.as_ref() else { unreachable!("a prepared commit is kept until it joins") };
-            let cold = self.look_up(ready)?;
-            match self.check_and_join(&mut prepared, &cold)? {
+            match self.check_and_join(&mut prepared, cold.as_ref())? {
                 Checked::Joined(submitted) => {
                     self.chores.note_activity();
                     return Ok(submitted);
                 }
-                Checked::LookAgain => {}
+                Checked::LookUp => {
+                    let Some(ready) = &prepared else { unreachable!("a prepared commit is kept until it joins") };
+                    cold = Some(self.look_up(ready)?);
+                }
                 Checked::WaitUntilTaken(group) => self.wait_until_taken(&group),
                 Checked::WaitFor(group) => {
                     let failure = self.wait(&group).failure.filter(|failure| failure.kind() != ErrorKind::StorageFull);
@@ -143,11 +150,11 @@ impl Shared {
     fn look_up(&self, prepared: &Prepared) -> Result<Cold> {
         let (warm, key, epoch) = {
             let view = self.view.read();
-            let warm: Vec<_> = prepared.streams.iter().map(|stream| view.head(stream.as_str())).collect();
+            let warm: SmallVec<[_; 1]> = prepared.streams.iter().map(|stream| view.head(stream.as_str())).collect();
             let key = prepared.key.as_ref().and_then(|(key, _)| view.key(key));
             (warm, key, view.epoch())
         };
-        let mut heads = Vec::with_capacity(warm.len());
+        let mut heads = SmallVec::with_capacity(warm.len());
         for (stream, head) in prepared.streams.iter().zip(warm) {
             let head = match head {
                 Some(head) => Some(head),
@@ -162,8 +169,10 @@ impl Shared {
         Ok(Cold { heads, key, epoch })
     }
 
-    fn check_and_join(&self, slot: &mut Option<Prepared>, cold: &Cold) -> Result<Checked> {
-        let Some(prepared) = slot.as_ref() else { unreachable!("a prepared commit is kept until it joins") };
+    /// Checks a commit against the streams and joins the forming group. What neither the tails nor the commits in flight know
+    /// must have been looked up in the index before, for this holds a lock.
+    fn check_and_join(&self, slot: &mut Option<Prepared>, cold: Option<&Cold>) -> Result<Checked> {
+        let Some(prepared) = slot.as_mut() else { unreachable!("a prepared commit is kept until it joins") };
         let mut state = self.commits.lock();
         if let Some(error) = state.queue.poisoned() {
             return Err(error.clone());
@@ -174,18 +183,7 @@ impl Shared {
         if state.is_closed {
             return Err(Error::new(ErrorKind::Closed, "the store was closed"));
         }
-        let (heads, used) = {
-            let view = self.view.read();
-            if view.epoch() != cold.epoch {
-                return Ok(Checked::LookAgain);
-            }
-            let head = |(stream, cold): (&StreamId, &Option<Version>)| match view.head(stream.as_str()) {
-                Some(head) => Some(head.version),
-                None => *cold,
-            };
-            let heads: Vec<_> = prepared.streams.iter().zip(&cold.heads).map(head).collect();
-            (heads, prepared.key.as_ref().and_then(|(key, _)| view.key(key)).or(cold.key))
-        };
+        let Some((mut heads, used)) = self.known(&state, prepared, cold) else { return Ok(Checked::LookUp) };
         if let Some((key, hash)) = &prepared.key {
             // Whatever its content: that commit may yet fail, and then nobody has used the key.
             if let Some(group) = state.keys.get(key)
@@ -198,11 +196,11 @@ impl Shared {
                 return if is_same { Ok(Checked::Used(entry)) } else { Err(key_conflict(key)) };
             }
         }
-        let (versions, receipts) = match reserve(&state, prepared, heads) {
-            Ok(reserved) => reserved,
+        match give_versions(&state, prepared, &mut heads) {
+            Ok(()) => {}
             Err(Refusal::Unresolved(group)) => return Ok(Checked::WaitFor(group)),
             Err(Refusal::Conflict(conflict)) => return Err(Error::conflict(conflict)),
-        };
+        }
         if state.ahead > 0 && !prepared.may_use_reserve {
             return Err(Error::new(
                 ErrorKind::StorageFull,
@@ -213,7 +211,36 @@ impl Shared {
             return Ok(Checked::WaitUntilTaken(Arc::clone(state.queue.forming())));
         }
         let Some(prepared) = slot.take() else { unreachable!("it was there a moment ago") };
-        Ok(Checked::Joined(join(&mut state, prepared, versions, receipts)))
+        Ok(Checked::Joined(join(&mut state, prepared, &heads)))
+    }
+
+    /// The version of each of the commit's streams as the last commit before it leaves it, and what its key was used for; `None`
+    /// where only the index can tell.
+    fn known(
+        &self,
+        state: &CommitState,
+        prepared: &Prepared,
+        cold: Option<&Cold>,
+    ) -> Option<(Heads, Option<KeyEntry>)> {
+        let view = self.view.read();
+        let cold = cold.filter(|cold| cold.epoch == view.epoch());
+        let head = |(at, stream): (usize, &StreamId)| {
+            let reserved = state.reserved.get(stream).map(|(version, _)| *version);
+            let warm = reserved.or_else(|| view.head(stream.as_str()).map(|head| head.version));
+            warm.map_or_else(|| cold.and_then(|cold| cold.heads.get(at).copied()), |version| Some(Some(version)))
+        };
+        let mut heads = Heads::new();
+        for version in prepared.streams.iter().enumerate().map(head) {
+            heads.push(Head { version: version?, given: None });
+        }
+        let used = match &prepared.key {
+            None => None,
+            Some((key, _)) => match view.key(key) {
+                None => cold?.key,
+                known => known,
+            },
+        };
+        Some((heads, used))
     }
 
     /// Waits for a group's result, and leads it if nobody else does.
@@ -278,32 +305,72 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     }
     let hash = if commit.idempotency.is_some() { commit.content_hash() } else { [0; 32] };
     let key = commit.idempotency.map(|idempotency| (idempotency.key, hash));
-    let mut draft = Draft::new(key.as_ref().map(|(key, hash)| (key.as_str(), hash)))?;
-    let mut prepared_streams: Vec<StreamId> = Vec::new();
-    let mut known: HashMap<StreamId, usize> = HashMap::new();
-    let (mut parts, mut expected) = (Vec::new(), Vec::new());
+    let all = commit.appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
+    let record_bytes = all.map(|(stream, event)| record::bytes_about(stream, event)).sum();
+    let mut draft = Draft::new(key.as_ref().map(|(key, hash)| (key.as_str(), hash)), count, record_bytes)?;
+    let (mut streams, mut ids) = (Streams::default(), options.event_ids());
+    let (mut runs, mut expected) = (SmallVec::new(), SmallVec::new());
     for append in &commit.appends {
-        let at = *known.entry(append.stream.clone()).or_insert_with(|| {
-            prepared_streams.push(append.stream.clone());
-            prepared_streams.len() - 1
-        });
         for event in &append.events {
-            let id = event.id.unwrap_or_else(|| options.event_id());
+            let id = event.id.unwrap_or_else(|| ids.draw());
             draft
                 .push(&append.stream, id, event)
                 .map_err(|error| error.context(format!("stream {}", append.stream)))?;
-            if draft.bytes_max() > crate::format::frame::to_u64(limits::COMMIT_BYTES_MAX) {
+            if draft.bytes_max() > to_u64(limits::COMMIT_BYTES_MAX) {
                 let text = format!("the commit has more than {} bytes", limits::COMMIT_BYTES_MAX);
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
         }
-        parts.push((at, append.events.len()));
+        let (stream, events) = (streams.place_of(&append.stream), append.events.len());
+        runs.push(Run { stream, events, version_first: Version::ZERO });
         expected.push(append.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
     let may_use_reserve = commit.may_use_reserve;
-    Ok(Prepared { draft, streams: prepared_streams, parts, expected, key, wants_sync, may_use_reserve })
+    Ok(Prepared { draft, streams: streams.list, runs, expected, key, wants_sync, may_use_reserve })
 }
+
+/// The streams of a commit, each once.
+#[derive(Default)]
+struct Streams {
+    list: SmallVec<[StreamId; 1]>,
+    /// Their places, where there are many.
+    places: HashMap<StreamId, usize>,
+}
+
+impl Streams {
+    /// Where a stream is in the list; it is added where it is not.
+    fn place_of(&mut self, stream: &StreamId) -> usize {
+        /// Up to so many are compared one by one, which needs no map.
+        const FEW: usize = 8;
+        let known = if self.list.len() <= FEW {
+            self.list.iter().position(|known| known == stream)
+        } else {
+            if self.places.is_empty() {
+                self.places = self.list.iter().cloned().zip(0..).collect();
+            }
+            self.places.get(stream).copied()
+        };
+        known.unwrap_or_else(|| {
+            let place = self.list.len();
+            if !self.places.is_empty() {
+                self.places.insert(stream.clone(), place);
+            }
+            self.list.push(stream.clone());
+            place
+        })
+    }
+}
+
+/// A stream as a commit meets it.
+struct Head {
+    /// Its last version so far.
+    version: Option<Version>,
+    /// The first version that the commit was given.
+    given: Option<Version>,
+}
+
+type Heads = SmallVec<[Head; 1]>;
 
 enum Refusal {
     Conflict(Conflict),
@@ -311,68 +378,58 @@ enum Refusal {
     Unresolved(Arc<Group>),
 }
 
-/// The versions of each event, and the receipt of each stream, if the streams are as expected. `published` is what readers see.
-fn reserve(
-    state: &CommitState,
-    prepared: &Prepared,
-    published: Vec<Option<Version>>,
-) -> Result<(Vec<Version>, Vec<StreamReceipt>), Refusal> {
-    let reserved: Vec<_> = prepared.streams.iter().map(|stream| state.reserved.get(stream)).collect();
-    let mut heads: Vec<Option<Version>> = published;
-    for (head, reserved) in heads.iter_mut().zip(&reserved) {
-        *head = reserved.map_or(*head, |(version, _)| Some(*version));
-    }
-    let mut versions = Vec::with_capacity(prepared.draft.event_count());
-    let mut receipts: Vec<Option<StreamReceipt>> = vec![None; heads.len()];
-    let mut order = Vec::with_capacity(heads.len());
-    for ((at, count), expected) in prepared.parts.iter().zip(&prepared.expected) {
-        let (Some(head), Some(stream)) = (heads.get_mut(*at), prepared.streams.get(*at)) else { continue };
-        if !expected.matches(*head) && !sabotage::has(Defect::IgnoreExpectedVersion) {
-            let group = reserved.get(*at).copied().flatten().map(|(_, group)| Arc::clone(group));
+/// Gives each run its versions, if the streams are as expected.
+fn give_versions(state: &CommitState, prepared: &mut Prepared, heads: &mut Heads) -> Result<(), Refusal> {
+    for (run, expected) in prepared.runs.iter_mut().zip(&prepared.expected) {
+        let (Some(head), Some(stream)) = (heads.get_mut(run.stream), prepared.streams.get(run.stream)) else {
+            unreachable!("a run names a stream")
+        };
+        if !expected.matches(head.version) && !sabotage::has(Defect::IgnoreExpectedVersion) {
+            let group = state.reserved.get(stream).map(|(_, group)| Arc::clone(group));
             let group = group.filter(|_| !sabotage::has(Defect::AnswerFromUnresolvedConflict));
-            return Err(group.map_or_else(
-                || Refusal::Conflict(Conflict { stream: stream.clone(), expected: *expected, actual: *head }),
-                Refusal::Unresolved,
-            ));
+            let conflict = || Conflict { stream: stream.clone(), expected: *expected, actual: head.version };
+            return Err(group.map_or_else(|| Refusal::Conflict(conflict()), Refusal::Unresolved));
         }
-        for _ in 0..*count {
-            let version = head.unwrap_or(Version::ZERO).next();
-            *head = Some(version);
-            versions.push(version);
-            if let Some(slot) = receipts.get_mut(*at) {
-                let receipt = slot.get_or_insert_with(|| {
-                    order.push(*at);
-                    StreamReceipt { stream: stream.clone(), version_first: version, version_last: version }
-                });
-                receipt.version_last = version;
-            }
+        run.version_first = head.version.unwrap_or(Version::ZERO).next();
+        if run.events > 0 {
+            head.version = Some(run.version_first.plus(to_u64(run.events - 1)));
+            head.given.get_or_insert(run.version_first);
         }
     }
-    let receipts = order.into_iter().filter_map(|at| receipts.get_mut(at).and_then(Option::take)).collect();
-    Ok((versions, receipts))
+    Ok(())
+}
+
+/// What each stream was given, in the order of the first event of each.
+fn receipts(prepared: &Prepared, heads: &Heads) -> Vec<StreamReceipt> {
+    let mut receipts = Vec::with_capacity(heads.len());
+    for run in prepared.runs.iter().filter(|run| run.events > 0) {
+        let (Some(head), Some(stream)) = (heads.get(run.stream), prepared.streams.get(run.stream)) else {
+            unreachable!("a run names a stream")
+        };
+        let (Some(version_first), Some(version_last)) = (head.given, head.version) else { continue };
+        if version_first == run.version_first {
+            receipts.push(StreamReceipt { stream: stream.clone(), version_first, version_last });
+        }
+    }
+    receipts
 }
 
 /// Gives out the sequences, reserves the versions and the key, and joins the forming group, which has room.
-fn join(
-    state: &mut CommitState,
-    prepared: Prepared,
-    versions: Vec<Version>,
-    receipts: Vec<StreamReceipt>,
-) -> Submitted {
+fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted {
+    let receipts = receipts(&prepared, heads);
     let first = state.next;
-    let next = first.plus(crate::format::frame::to_u64(versions.len()));
+    let next = first.plus(to_u64(prepared.draft.event_count()));
     let bytes = prepared.draft.bytes_max();
     let key = prepared.key.clone();
     let commit = InFlight {
         pending: Pending {
             draft: prepared.draft,
             first_sequence: first,
-            versions,
+            runs: prepared.runs,
             may_use_reserve: prepared.may_use_reserve,
             place: None,
         },
         streams: prepared.streams,
-        parts: prepared.parts,
         key: prepared.key,
         wants_sync: prepared.wants_sync,
     };

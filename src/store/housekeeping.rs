@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::options::{Durability, Preallocation};
+use super::options::Durability;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::FrameKind;
@@ -88,6 +88,7 @@ impl Housekeeper {
             }
         }
         self.sync_interval(shared, now);
+        shared.flush_ahead();
         self.mark_idle(shared, now)
     }
 
@@ -198,10 +199,8 @@ impl Shared {
         if !writer.lock().wants_spare() {
             return Ok(());
         }
-        let filling =
-            if self.options.preallocation == Preallocation::ZeroFill { Filling::Zeros } else { Filling::Reserved };
-        let disk = self.files.disk.as_ref();
-        let room = Room::take(disk, &self.files.directory, "spare", self.options.segment_bytes, filling)?;
+        let (disk, directory) = (self.files.disk.as_ref(), &self.files.directory);
+        let room = Room::take(disk, directory, "spare", self.options.segment_bytes, Filling::Reserved)?;
         self.spare.put(room);
         Ok(())
     }
@@ -228,6 +227,15 @@ impl Shared {
             self.note_durable(writer.durable());
         }
         Ok(self.places.durable())
+    }
+
+    /// Syncs beside the writer where much is unsynced. Only where commits are not synced anyway is there ever so much.
+    fn flush_ahead(&self) {
+        let wants_flush = self.writer.as_ref().is_some_and(|writer| writer.lock().wants_flush());
+        if wants_flush {
+            // A failure has poisoned the store, which is all that can be done.
+            let _ = self.sync_beside();
+        }
     }
 
     fn write_idle_mark(&self) {

@@ -4,22 +4,15 @@ use std::sync::Arc;
 
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Error, ErrorKind};
-use crate::format::frame::to_u64;
+use crate::index::tail::Tail;
 use crate::index::{KeyEntry, Place};
 use crate::limits;
 use crate::log::queue::{Group, GroupResult};
 use crate::log::scan::offset_u32;
-use crate::log::writer::{LogWriter, Pending, WriteError};
+use crate::log::writer::{LogWriter, WriteError};
 use crate::recovery::walk::watermark;
 use crate::sabotage::{self, Defect};
-use crate::types::StreamId;
-
-/// What is needed of a commit once it is written.
-struct Record {
-    streams: Vec<StreamId>,
-    parts: Vec<(usize, usize)>,
-    key: Option<(String, [u8; 32])>,
-}
+use crate::sync::MutexGuard;
 
 /// Poisons the store if whoever leads does not come to the end, so that nobody waits for ever.
 struct LeadGuard<'a> {
@@ -41,7 +34,7 @@ impl Shared {
         let mut guard = LeadGuard { shared: self, is_armed: true };
         let Some(writer) = &self.writer else { unreachable!("nothing joins where there is no writer") };
         let mut writer = writer.lock();
-        let (group, commits) = {
+        let (group, mut commits) = {
             let mut state = self.commits.lock();
             if state.queue.poisoned().is_some() {
                 // Who poisoned it has answered everybody.
@@ -51,14 +44,13 @@ impl Shared {
             state.queue.take()
         };
         let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync);
-        let (mut pending, records): (Vec<Pending>, Vec<Record>) = commits.into_iter().map(split).unzip();
         let rolls = writer.rolls();
-        let (done, outcome) = writer.write(&mut pending, self.now(), &|| self.make_way());
+        let (done, outcome) = writer.write(&mut commits, self.now(), &|| self.make_way());
         // The index may only take in what is durable, so what is about to be handed to it is synced first.
         if sabotage::has(Defect::ShowBeforeSync) {
             self.places.show(writer.position().next.previous(), writer.position().timestamp);
         }
-        let is_tail_full = writer.rolls() > rolls || self.is_tail_full(&pending);
+        let is_tail_full = writer.rolls() > rolls || self.is_tail_full(&commits);
         let outcome = match outcome {
             Err(WriteError::Fatal(error)) => Err(WriteError::Fatal(error)),
             outcome if is_tail_full && !sabotage::has(Defect::IndexBeforeSync) => writer.settle().and(outcome),
@@ -76,7 +68,7 @@ impl Shared {
                 return;
             }
         };
-        self.conclude(&writer, group, done, pending, records, failure, is_tail_full);
+        self.conclude(writer, &group, &commits, done, failure, is_tail_full);
         guard.is_armed = false;
     }
 
@@ -90,30 +82,29 @@ impl Shared {
         }
     }
 
-    fn is_tail_full(&self, pending: &[Pending]) -> bool {
-        let new: usize = pending.iter().map(|commit| commit.versions.len()).sum();
+    fn is_tail_full(&self, commits: &[InFlight]) -> bool {
+        let new: usize = commits.iter().map(|commit| commit.pending.draft.event_count()).sum();
         self.view.read().active.events() + new >= self.options.tail_events_max
     }
 
     /// Shows what was written, passes the token on, and wakes the members.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one group, taken apart for the writer")]
     fn conclude(
         &self,
-        writer: &LogWriter,
-        group: Arc<Group>,
+        mut writer: MutexGuard<'_, LogWriter>,
+        group: &Arc<Group>,
+        commits: &[InFlight],
         done: usize,
-        pending: Vec<Pending>,
-        records: Vec<Record>,
         failure: Option<Error>,
         is_tail_full: bool,
     ) {
         let timestamp = writer.position().timestamp;
+        let wants_chores = writer.is_flush_due() || is_tail_full;
         let mut state = self.commits.lock();
         if state.queue.poisoned().is_some() {
             // Another thread's sync failed meanwhile, and it has answered everybody.
             return;
         }
-        self.show(writer, &pending, &records, done, is_tail_full);
+        self.show(&writer, commits.get(..done).unwrap_or_default(), is_tail_full);
         let abandoned = failure.as_ref().map(|_| {
             state.reserved.clear();
             state.keys.clear();
@@ -121,11 +112,13 @@ impl Shared {
             state.queue.abandon_forming().0
         });
         if abandoned.is_none() {
-            release(&mut state, &group, &records);
+            release(&mut state, group, commits);
         }
         let next = state.queue.finish();
         let has_members = state.queue.is_waiting();
         drop(state);
+        // Whoever leads next needs not wait until all members of this group are woken.
+        drop(writer);
         if has_members {
             next.word.wake_one();
         }
@@ -134,70 +127,67 @@ impl Shared {
         }
         group.resolve(GroupResult { completed: done, failure, timestamp });
         self.watch.announce();
-        if is_tail_full {
+        if wants_chores {
             self.chores.wake();
         }
     }
 
-    /// Takes the first `done` commits into the tail, and lets readers see them.
-    fn show(&self, writer: &LogWriter, pending: &[Pending], records: &[Record], done: usize, is_tail_full: bool) {
+    /// Takes the commits, which are written, into the tail, and lets readers see them.
+    fn show(&self, writer: &LogWriter, commits: &[InFlight], is_tail_full: bool) {
         // A tail that waits to be ingested is known to be durable.
         self.note_durable(writer.durable());
         let mut view = self.view.write();
-        for (commit, record) in pending.iter().zip(records).take(done) {
-            let Some(place) = commit.place else { unreachable!("a written commit has a place") };
-            let records = commit.draft.record_offsets().zip(commit.draft.correlation_ids());
-            let mut events = records.zip(&commit.versions).zip(0u64..);
-            for (at, count) in &record.parts {
-                let Some(stream) = record.streams.get(*at) else { unreachable!("a part names a stream") };
-                for (((offset, correlation_id), version), number) in events.by_ref().take(*count) {
-                    let place = Place {
-                        sequence: commit.first_sequence.plus(number),
-                        segment: place.segment,
-                        frame_offset: offset_u32(place.offset),
-                        record_offset: offset_u32(place.offset + u64::from(offset)),
-                    };
-                    view.active.record(stream, *version, place);
-                    if let Some(correlation_id) = correlation_id {
-                        view.active.record_correlation(correlation_id, place);
-                    }
-                }
-            }
-            if let Some((key, content_hash)) = &record.key {
-                let entry = KeyEntry {
-                    content_hash: *content_hash,
-                    segment: place.segment,
-                    frame_offset: offset_u32(place.offset),
-                };
-                view.active.record_key(key.clone(), entry);
-            }
-        }
+        commits.iter().for_each(|commit| take_in(&mut view.active, commit));
         if is_tail_full {
             view.freeze(watermark(&self.files, writer.segment(), writer.position()));
         }
         drop(view);
         let position = writer.position();
-        let shown = if done > 0 { position.next.previous() } else { self.places.sequence() };
+        let shown = if commits.is_empty() { self.places.sequence() } else { position.next.previous() };
         assert!(!self.syncs_each() || shown <= writer.durable(), "nothing is shown before it is synced");
         self.places.show(shown, position.timestamp);
     }
 }
 
-fn split(commit: InFlight) -> (Pending, Record) {
-    (commit.pending, Record { streams: commit.streams, parts: commit.parts, key: commit.key })
+/// Takes a commit that is written into the tail.
+fn take_in(tail: &mut Tail, commit: &InFlight) {
+    let pending = &commit.pending;
+    let Some(place) = pending.place else { unreachable!("a written commit has a place") };
+    let mut records = pending.draft.record_offsets().zip(pending.draft.correlation_ids());
+    let mut sequence = pending.first_sequence;
+    for run in &pending.runs {
+        let Some(stream) = commit.streams.get(run.stream) else { unreachable!("a run names a stream") };
+        for (version, (offset, correlation_id)) in run.versions().zip(records.by_ref()) {
+            let place = Place {
+                sequence,
+                segment: place.segment,
+                frame_offset: offset_u32(place.offset),
+                record_offset: offset_u32(place.offset + u64::from(offset)),
+            };
+            tail.record(stream, version, place);
+            if let Some(correlation_id) = correlation_id {
+                tail.record_correlation(correlation_id, place);
+            }
+            sequence = sequence.next();
+        }
+    }
+    if let Some((key, content_hash)) = &commit.key {
+        let (segment, frame_offset) = (place.segment, offset_u32(place.offset));
+        tail.record_key(key.clone(), KeyEntry { content_hash: *content_hash, segment, frame_offset });
+    }
 }
 
 /// Forgets the reservations of a group that went through, where no later one stands on them.
-fn release(state: &mut CommitState, group: &Arc<Group>, records: &[Record]) {
-    for record in records {
-        for stream in &record.streams {
+fn release(state: &mut CommitState, group: &Arc<Group>, commits: &[InFlight]) {
+    for commit in commits {
+        for stream in &commit.streams {
             if state.reserved.get(stream).is_some_and(|(_, holder)| Arc::ptr_eq(holder, group)) {
                 state.reserved.remove(stream);
             }
         }
-        if let Some((key, _)) = &record.key {
+        if let Some((key, _)) = &commit.key {
             state.keys.remove(key);
         }
     }
-    assert!(to_u64(records.len()) > 0, "a group has members");
+    assert!(!commits.is_empty(), "a group has members");
 }

@@ -97,6 +97,31 @@ impl Default for Options {
     }
 }
 
+/// Ids of a commit's events.
+///
+/// The first is drawn, and the others count on from it: they are as unique, for they share 58 drawn bits with no others, and in
+/// the order of the events, and drawing costs as much as the rest of an event's encoding.
+#[derive(Debug)]
+pub(crate) struct EventIds<'a> {
+    numbers: Option<&'a AtomicU64>,
+    drawn: Option<(u64, u64)>,
+}
+
+impl EventIds<'_> {
+    /// The next one.
+    pub(crate) fn draw(&mut self) -> EventId {
+        /// Of the lower half of a UUID, the two bits that say which kind it is.
+        const VARIANT: u64 = 0b11 << 62;
+        let (upper, lower) = match (self.numbers, self.drawn) {
+            (Some(numbers), _) => (0, numbers.fetch_add(1, Ordering::Relaxed)),
+            (None, None) => Uuid::now_v7().as_u64_pair(),
+            (None, Some((upper, lower))) => (upper, (lower & VARIANT) | (lower.wrapping_add(1) & !VARIANT)),
+        };
+        self.drawn = Some((upper, lower));
+        EventId::from_uuid(Uuid::from_u64_pair(upper, lower))
+    }
+}
+
 impl Options {
     /// The defaults: synced, 64 MiB segments.
     #[must_use]
@@ -230,12 +255,9 @@ impl Options {
         self
     }
 
-    /// An id for an event that was given none.
-    pub(crate) fn event_id(&self) -> EventId {
-        match &self.event_ids {
-            None => EventId::from_uuid(Uuid::now_v7()),
-            Some(next) => EventId::from_uuid(Uuid::from_u64_pair(0, next.fetch_add(1, Ordering::Relaxed))),
-        }
+    /// Ids for the events of a commit that were given none.
+    pub(crate) fn event_ids(&self) -> EventIds<'_> {
+        EventIds { numbers: self.event_ids.as_deref(), drawn: None }
     }
 
     /// Checks every option.

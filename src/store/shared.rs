@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::chores::Chores;
 use super::consumer::Acknowledged;
 use super::environment::Environment;
@@ -66,11 +68,21 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) pending: Pending,
-    pub(crate) streams: Vec<StreamId>,
-    /// Which stream, and how many events, in order.
-    pub(crate) parts: Vec<(usize, usize)>,
+    pub(crate) streams: SmallVec<[StreamId; 1]>,
     pub(crate) key: Option<(String, [u8; 32])>,
     pub(crate) wants_sync: bool,
+}
+
+impl AsRef<Pending> for InFlight {
+    fn as_ref(&self) -> &Pending {
+        &self.pending
+    }
+}
+
+impl AsMut<Pending> for InFlight {
+    fn as_mut(&mut self) -> &mut Pending {
+        &mut self.pending
+    }
 }
 
 /// What is checked and changed under the commit lock.
