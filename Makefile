@@ -5,7 +5,7 @@
 CARGO ?= cargo
 # What is given to the demo, such as `make demo DEMO_ARGS="--payments 500 --kills 2"`.
 DEMO_ARGS ?=
-# What is given to the benches, such as `make bench BENCH_ARGS="--bench append"`.
+# What is given to the benches: parts of cases' names, such as `make bench BENCH_ARGS="durable scan"`.
 BENCH_ARGS ?=
 
 # What the soak is given: minutes in all, classes (none: all), and the log that it goes on with.
@@ -31,7 +31,7 @@ SHUTTLE = CARGO_TARGET_DIR="$(TARGET)/shuttle" RUSTFLAGS="--cfg bitacora_shuttle
 CHECKED := --locked -p bitacora-trials --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench lint doc fmt prerequisites
+.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench bench-peers bench-full criterion lint doc fmt prerequisites
 
 help:
 	@printf '%s\n' \
@@ -43,7 +43,10 @@ help:
 	    'make soak-fuzz   the same in pieces of $(SOAK_MINUTES) minutes, written to the soak'"'"'s log' \
 	    'make lint   formatting and lints' \
 	    'make doc    documentation, with its warnings as errors' \
-	    'make bench  benchmarks' \
+	    'make bench  the table of the performance page, its short form: ten minutes' \
+	    'make bench-peers   the same with other stores beside it; compiles them first' \
+	    'make bench-full    all of it, ten million events too, with the other stores' \
+	    'make criterion     single operations, under criterion' \
 	    'make fmt    format the sources'
 
 prerequisites:
@@ -104,8 +107,20 @@ lint: prerequisites
 doc: prerequisites
 	@$(ROCKSDB) && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib --features $(FEATURES)
 
+# The files lie in the build folder, or in BITACORA_BENCH_DIR; on an idle machine only.
+BENCH = $(CARGO) run --locked --release -p bitacora-bench
+
 bench: prerequisites
-	@$(ROCKSDB) && $(CARGO) bench --locked --features $(FEATURES) $(BENCH_ARGS)
+	@$(ROCKSDB) && $(BENCH) --bin table -- --short $(BENCH_ARGS)
+
+bench-peers: prerequisites
+	@$(ROCKSDB) && $(BENCH) --features peers --bin table -- --short --peers $(BENCH_ARGS)
+
+bench-full: prerequisites
+	@$(ROCKSDB) && $(BENCH) --features peers --bin table -- --peers $(BENCH_ARGS)
+
+criterion: prerequisites
+	@$(ROCKSDB) && $(CARGO) bench --locked -p bitacora-bench $(BENCH_ARGS)
 
 fmt:
 	$(CARGO) fmt --all
