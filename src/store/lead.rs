@@ -150,18 +150,17 @@ impl Shared {
             let mut events = records.zip(&commit.versions).zip(0u64..);
             for (at, count) in &record.parts {
                 let Some(stream) = record.streams.get(*at) else { unreachable!("a part names a stream") };
-                for (((offset, correlation_id), version), number) in events.by_ref().take(*count) {
+                let events = events.by_ref().take(*count);
+                let events = events.map(|(((offset, correlation_id), version), number)| {
                     let place = Place {
                         sequence: commit.first_sequence.plus(number),
                         segment: place.segment,
                         frame_offset: offset_u32(place.offset),
                         record_offset: offset_u32(place.offset + u64::from(offset)),
                     };
-                    view.active.record(stream, *version, place);
-                    if let Some(correlation_id) = correlation_id {
-                        view.active.record_correlation(correlation_id, place);
-                    }
-                }
+                    (*version, place, correlation_id)
+                });
+                view.active.record(stream, events);
             }
             if let Some((key, content_hash)) = &record.key {
                 let entry = KeyEntry {
