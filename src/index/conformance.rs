@@ -61,9 +61,9 @@ impl Log {
             let version = self.versions.entry((*name).to_owned()).or_default();
             *version += 1;
             self.events.push(((*name).to_owned(), *version, self.sequence));
-            tail.record(&StreamId::new(name).unwrap(), Version::new(*version), segmented(self.sequence));
+            let event = (Version::new(*version), segmented(self.sequence), *correlation_id);
+            tail.record(&StreamId::new(name).unwrap(), [event]);
             if let Some(id) = correlation_id {
-                tail.record_correlation(id, segmented(self.sequence));
                 self.correlated.push(((*id).to_owned(), self.sequence));
             }
         }

@@ -21,6 +21,7 @@ mod conformance;
 pub(crate) mod keys;
 mod lookup;
 mod memory;
+mod names;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 pub(crate) mod tail;

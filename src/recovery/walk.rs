@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::format::frame::{FrameRef, PlacedRecord, to_u64};
 use crate::format::segment::SegmentHeader;
 use crate::index::checkpoints;
-use crate::index::tail::Tail;
+use crate::index::tail::{Misfit, Tail};
 use crate::index::{KeyEntry, Place, Watermark};
 use crate::log::cursor;
 use crate::log::files::{self, LogFiles, Segment};
 use crate::log::scan::{Ahead, Position, Scanner, Step, Stop, offset_u32};
 use crate::log::window::{Source, Window};
 use crate::sabotage::{self, Defect};
-use crate::types::{Sequence, StreamId, Timestamp};
+use crate::types::{Sequence, Timestamp};
 
 /// A place in the log to walk from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,26 +306,16 @@ pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
     let damaged = |defect| cursor::damaged_in(frame, defect);
     for placed in frame.records().map_err(damaged)? {
         let placed = placed.map_err(damaged)?;
-        let stream = StreamId::new(placed.record.stream).map_err(|_| {
-            files::corrupt(frame.segment(), placed.offset, placed.sequence, "a stream's name", "something else")
-        })?;
-        let version = placed.record.version;
-        if tail.head(stream.as_str()).is_some_and(|head| head.version.next() != version) || version.get() == 0 {
-            let found = format!("version {version} of stream {stream}");
-            return Err(files::corrupt(
-                frame.segment(),
-                placed.offset,
-                placed.sequence,
-                "the next version of its stream",
-                found,
-            ));
-        }
+        let (stream, version) = (placed.record.stream, placed.record.version);
         let place = place_of(frame, placed.sequence, placed.offset);
-        tail.record(&stream, version, place);
-        if let Some(correlation_id) = placed.record.correlation_id() {
-            tail.record_correlation(correlation_id, place);
-        }
-        if stream.as_str() == checkpoints::LOGGED_STREAM {
+        tail.record_read(stream, version, place, placed.record.correlation_id()).map_err(|misfit| {
+            let (expected, found) = match misfit {
+                Misfit::Name => ("a stream's name", "something else".to_owned()),
+                Misfit::Version => ("the next version of its stream", format!("version {version} of stream {stream}")),
+            };
+            files::corrupt(frame.segment(), placed.offset, placed.sequence, expected, found)
+        })?;
+        if stream == checkpoints::LOGGED_STREAM {
             note_checkpoint(tail, &placed);
         }
     }

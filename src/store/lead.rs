@@ -157,19 +157,17 @@ fn take_in(tail: &mut Tail, commit: &InFlight) {
     let mut sequence = pending.first_sequence;
     for run in &pending.runs {
         let Some(stream) = commit.streams.get(run.stream) else { unreachable!("a run names a stream") };
-        for (version, (offset, correlation_id)) in run.versions().zip(records.by_ref()) {
+        let events = run.versions().zip(records.by_ref()).map(|(version, (offset, correlation_id))| {
             let place = Place {
                 sequence,
                 segment: place.segment,
                 frame_offset: offset_u32(place.offset),
                 record_offset: offset_u32(place.offset + u64::from(offset)),
             };
-            tail.record(stream, version, place);
-            if let Some(correlation_id) = correlation_id {
-                tail.record_correlation(correlation_id, place);
-            }
             sequence = sequence.next();
-        }
+            (version, place, correlation_id)
+        });
+        tail.record(stream, events);
     }
     if let Some((key, content_hash)) = &commit.key {
         let (segment, frame_offset) = (place.segment, offset_u32(place.offset));

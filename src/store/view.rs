@@ -44,7 +44,8 @@ impl View {
             return;
         }
         self.active.set_end(end);
-        self.frozen.push_back(Arc::new(std::mem::take(&mut self.active)));
+        let next = self.active.successor();
+        self.frozen.push_back(Arc::new(std::mem::replace(&mut self.active, next)));
     }
 
     /// The tail that is to be ingested next.

@@ -1,0 +1,325 @@
+//! What is known by name, in memory: the tail index's streams, keys and correlation ids.
+//!
+//! It is asked on the commit path. A name that is known costs one hash and one probe, and no allocation. What is known stands in
+//! chunks that are never moved, and the table has its hashes and numbers alone, so that its growth copies little.
+//!
+//! Names come from outside. Their hash is keyed, so that nobody can choose names that fall together: all of the key comes from
+//! the standard library's, which has it from the system, and is another one for each table, so for each tail. The hash is not
+//! cryptographic, and who saw hashes could find its key; nobody does, and what one probe more takes is lost in a commit's sync.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+
+/// How many entries a chunk takes: some tens of kilobytes, which the allocator has at hand.
+const CHUNK_ENTRIES: usize = 1024;
+
+/// A list that grows without moving what is in it.
+#[derive(Debug)]
+pub(super) struct Chunks<T> {
+    chunks: Vec<Vec<T>>,
+    length: usize,
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), length: 0 }
+    }
+}
+
+impl<T> Chunks<T> {
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn push(&mut self, entry: T) {
+        self.length += 1;
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ENTRIES => chunk.push(entry),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
+                chunk.push(entry);
+                self.chunks.push(chunk);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&T> {
+        self.chunks.get(index / CHUNK_ENTRIES)?.get(index % CHUNK_ENTRIES)
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.chunks.get_mut(index / CHUNK_ENTRIES)?.get_mut(index % CHUNK_ENTRIES)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+}
+
+/// Numbers in rising order, of which one takes no allocation: most lists have one.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    first: u32,
+    rest: Vec<u32>,
+}
+
+impl Numbers {
+    pub(super) fn of(first: u32) -> Self {
+        Self { first, rest: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, number: u32) {
+        self.rest.push(number);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        1 + self.rest.len()
+    }
+
+    pub(super) fn first(&self) -> u32 {
+        self.first
+    }
+
+    pub(super) fn last(&self) -> u32 {
+        self.rest.last().copied().unwrap_or(self.first)
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<u32> {
+        index.checked_sub(1).map_or(Some(self.first), |index| self.rest.get(index).copied())
+    }
+
+    /// Those from the one at `start` up to that at `end`, which is not among them.
+    pub(super) fn range(&self, start: usize, end: usize) -> impl DoubleEndedIterator<Item = u32> {
+        (start..end.min(self.len())).filter_map(|index| self.get(index))
+    }
+
+    /// How many there are before the first of which `is_before` is not true.
+    pub(super) fn partition_point(&self, is_before: impl Fn(u32) -> bool) -> usize {
+        if is_before(self.first) { 1 + self.rest.partition_point(|number| is_before(*number)) } else { 0 }
+    }
+}
+
+/// Something that has a name.
+pub(super) trait Named {
+    fn name(&self) -> &str;
+}
+
+/// Where a name is, or where it would be put.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    hash: u64,
+    /// The number of what has that name, if anything has.
+    pub(super) number: Option<u32>,
+}
+
+/// Hashes names with a key that nobody knows.
+struct Keyed {
+    seed: u64,
+    shared: SharedSeed,
+}
+
+impl Keyed {
+    fn at_random() -> Self {
+        let random = RandomState::new();
+        Self { seed: random.hash_one(0), shared: SharedSeed::from_u64(random.hash_one(1)) }
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+}
+
+/// Prints no key.
+impl fmt::Debug for Keyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").finish_non_exhaustive()
+    }
+}
+
+/// Entries by name, each with a number, in the order they came.
+#[derive(Debug)]
+pub(super) struct Names<T> {
+    keyed: Keyed,
+    numbers: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
+    entries: Chunks<T>,
+    /// Entries whose hash is that of an earlier one, with the hash. With a keyed hash of 64 bits there are none but by a rare chance.
+    collided: Vec<(u64, u32)>,
+    text_bytes: usize,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self {
+            keyed: Keyed::at_random(),
+            numbers: HashMap::default(),
+            entries: Chunks::default(),
+            collided: Vec::new(),
+            text_bytes: 0,
+        }
+    }
+}
+
+impl<T: Named> Names<T> {
+    /// An empty one that takes as many entries as this one has before its table grows.
+    pub(super) fn with_same_room(&self) -> Self {
+        let numbers = HashMap::with_capacity_and_hasher(self.numbers.len(), BuildHasherDefault::default());
+        Self { numbers, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of all names.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    pub(super) fn find(&self, name: &str) -> Found {
+        self.find_hashed(self.keyed.hash(name), name)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &str) -> Found {
+        let has_name = |number: &u32| self.entries.get(index(*number)).is_some_and(|entry| entry.name() == name);
+        let number = match self.numbers.get(&hash) {
+            Some(number) if has_name(number) => Some(*number),
+            Some(_) => {
+                let mut collided = self.collided.iter().filter(|(other, _)| *other == hash);
+                collided.find(|(_, number)| has_name(number)).map(|(_, number)| *number)
+            }
+            None => None,
+        };
+        Found { hash, number }
+    }
+
+    /// Puts in an entry whose name was looked for and is not there. Returns its number.
+    pub(super) fn insert(&mut self, found: Found, entry: T) -> u32 {
+        debug_assert!(found.number.is_none(), "each name is there once");
+        let number = number(self.entries.len());
+        self.text_bytes += entry.name().len();
+        self.entries.push(entry);
+        if *self.numbers.entry(found.hash).or_insert(number) != number {
+            self.collided.push((found.hash, number));
+        }
+        number
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&T> {
+        self.entries.get(index(self.find(name).number?))
+    }
+
+    /// The entry with a number that was given here.
+    pub(super) fn at_mut(&mut self, number: u32) -> &mut T {
+        self.entries.get_mut(index(number)).unwrap_or_else(|| unreachable!("a number is given with its entry"))
+    }
+
+    /// All, in the order they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter()
+    }
+}
+
+/// The number of what is put in next.
+pub(super) fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or_else(|_| unreachable!("a tail has fewer events"))
+}
+
+pub(super) fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Takes a hash for what it is.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are hashed here")
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Named for String {
+        fn name(&self) -> &str {
+            self
+        }
+    }
+
+    #[test]
+    fn what_was_put_in_is_found_by_its_name_and_stays_in_order() {
+        let mut names = Names::<String>::default();
+        let all: Vec<String> = (0..3 * CHUNK_ENTRIES).map(|i| format!("wallet-{i}")).collect();
+        for name in &all {
+            let found = names.find(name);
+            assert_eq!(found.number, None);
+            names.insert(found, name.clone());
+        }
+        for (number, name) in (0u32..).zip(&all) {
+            assert_eq!(names.find(name).number, Some(number));
+            assert_eq!(names.get(name), Some(name));
+            assert_eq!(names.at_mut(number), name);
+        }
+        assert_eq!((names.get("wallet-"), names.len()), (None, all.len()));
+        assert_eq!(names.text_bytes(), all.iter().map(String::len).sum::<usize>());
+        assert!(names.iter().eq(&all));
+        assert_eq!(names.with_same_room().len(), 0);
+    }
+
+    #[test]
+    fn each_table_has_a_key_of_its_own() {
+        let hashes = [Keyed::at_random(), Keyed::at_random(), Keyed::at_random()].map(|keyed| keyed.hash("wallet-1"));
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+    }
+
+    #[test]
+    fn names_with_one_hash_are_told_apart() {
+        let mut names = Names::<String>::default();
+        for (hash, name) in [(7, "a"), (7, "b"), (8, "c"), (7, "d"), (8, "e")] {
+            let found = names.find_hashed(hash, name);
+            assert_eq!(found.number, None);
+            names.insert(found, name.to_owned());
+        }
+        let numbers = |hash| ["a", "b", "c", "d", "e", "f"].map(|name| names.find_hashed(hash, name).number);
+        assert_eq!(numbers(7), [Some(0), Some(1), None, Some(3), None, None]);
+        assert_eq!(numbers(8), [None, None, Some(2), None, Some(4), None]);
+        assert_eq!(numbers(9), [None; 6]);
+    }
+
+    #[test]
+    fn numbers_come_back_in_every_range() {
+        let mut numbers = Numbers::of(3);
+        for number in [5, 6, 9] {
+            numbers.push(number);
+        }
+        let all = [3, 5, 6, 9];
+        for start in 0..6 {
+            for end in start..6 {
+                let expected = all.get(start.min(4)..end.min(4)).unwrap();
+                assert_eq!(numbers.range(start, end).collect::<Vec<_>>(), expected, "{start}..{end}");
+            }
+        }
+        assert_eq!((numbers.first(), numbers.last(), numbers.len()), (3, 9, 4));
+        assert_eq!((Numbers::of(3).last(), Numbers::of(3).len()), (3, 1));
+        for bound in 0..11 {
+            let before = all.iter().filter(|number| **number < bound).count();
+            assert_eq!(numbers.partition_point(|number| number < bound), before, "{bound}");
+        }
+    }
+}
