@@ -23,8 +23,17 @@ impl BitacoraSubject {
     /// It cannot be opened.
     #[must_use]
     pub fn open(folder: &Path, options: Options) -> Self {
+        Self::with_streams(folder, options, STREAMS)
+    }
+
+    /// As [`open`](Self::open), with another number of streams.
+    ///
+    /// # Panics
+    /// It cannot be opened.
+    #[must_use]
+    pub fn with_streams(folder: &Path, options: Options, streams: usize) -> Self {
         let store = Store::open(folder.join("store"), options).unwrap();
-        Self { store, streams: (0..STREAMS).map(stream_id).collect(), event: empty_event() }
+        Self { store, streams: (0..streams).map(stream_id).collect(), event: empty_event() }
     }
 
     /// The store itself.

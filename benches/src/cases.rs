@@ -26,6 +26,40 @@ pub enum Work {
     Scan(usize),
     /// Reading one stream after another, of so many events loaded; the events of each lie scattered over all of them.
     Streams(usize),
+    /// From opening a store of so many events, whose process was killed, to its first durable append.
+    Open(usize),
+    /// One wallet after another, from its snapshot or from all of its events.
+    Wallet {
+        /// Of all wallets together.
+        events: usize,
+        /// Whether snapshots are used.
+        from_snapshot: bool,
+    },
+    /// All wallets from all of their events.
+    Wallets(usize),
+}
+
+/// What has to be there before a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prepared {
+    /// So many events, in commits of 1,000, closed cleanly.
+    Loaded(usize),
+    /// So many events, and a process that was killed.
+    Killed(usize),
+    /// So many events of 10,000 wallets, and a snapshot of each.
+    Wallets(usize),
+}
+
+impl Prepared {
+    /// The end of its folder's name.
+    #[must_use]
+    pub fn suffix(&self) -> String {
+        match self {
+            Self::Loaded(events) => format!("-loaded-{events}"),
+            Self::Killed(events) => format!("-killed-{events}"),
+            Self::Wallets(events) => format!("-wallets-{events}"),
+        }
+    }
 }
 
 /// A shape of appends.
@@ -123,7 +157,7 @@ const fn row(title: &'static str, metric: Metric, targets: &'static [Target]) ->
 }
 
 use Durability::{Buffered, Sync};
-use Metric::{Cpu, LogBytes, MedianMicros, Memory, Rate};
+use Metric::{Cpu, LogBytes, MedianMicros, Memory, Millis, Rate};
 use Target::{Max, Min, P99Max, P99RatioMax, RatioMax, RatioMin};
 
 const ONE_STREAM: (&str, &str) = ("bitacora-one-stream", "Bitacora, all events of a commit to one stream");
@@ -214,6 +248,21 @@ pub const CASES: &[Case] = &[
         )
     },
     case(
+        "open-1m",
+        Work::Open(1_000_000),
+        &[],
+        &[row("open after kill -9 to the first durable append, 1 M events", Millis, &[Max(30.0)])],
+    ),
+    Case {
+        is_full_only: true,
+        ..case(
+            "open-10m",
+            Work::Open(10_000_000),
+            &[],
+            &[row("open after kill -9 to the first durable append, 10 M events", Millis, &[Max(30.0)])],
+        )
+    },
+    case(
         "load-1m",
         Work::Load(1_000_000),
         &[("bitacora-reserve", "Bitacora, `Preallocation::Reserve`: without the zeros")],
@@ -222,6 +271,33 @@ pub const CASES: &[Case] = &[
             row("peak memory, 1 M events loaded, MiB", Memory, &[Max(48.0)]),
         ],
     ),
+    Case {
+        is_for_peers: false,
+        ..case(
+            "wallet-snapshot",
+            Work::Wallet { events: 1_000_000, from_snapshot: true },
+            &[],
+            &[row("wallet from its latest snapshot, p50", MedianMicros, &[Max(15.0)])],
+        )
+    },
+    Case {
+        is_for_peers: false,
+        ..case(
+            "wallet-100-events",
+            Work::Wallet { events: 1_000_000, from_snapshot: false },
+            &[],
+            &[row("wallet from 100 events, p50", MedianMicros, &[Max(60.0)])],
+        )
+    },
+    Case {
+        is_for_peers: false,
+        ..case(
+            "wallets-all",
+            Work::Wallets(1_000_000),
+            &[("bitacora-1-thread", "Bitacora, one thread")],
+            &[row("all of 10,000 wallets from 1 M events (floor: the store's own scan)", Rate, &[RatioMin(0.5)])],
+        )
+    },
 ];
 
 impl Appends {
@@ -237,12 +313,14 @@ impl Appends {
 }
 
 impl Work {
-    /// Events that have to be loaded first.
+    /// What has to be there first.
     #[must_use]
-    pub fn loaded(&self) -> Option<usize> {
-        match self {
+    pub fn prepared(&self) -> Option<Prepared> {
+        match *self {
             Self::Append(_) | Self::Load(_) => None,
-            Self::Scan(events) | Self::Streams(events) => Some(*events),
+            Self::Scan(events) | Self::Streams(events) => Some(Prepared::Loaded(events)),
+            Self::Open(events) => Some(Prepared::Killed(events)),
+            Self::Wallet { events, .. } | Self::Wallets(events) => Some(Prepared::Wallets(events)),
         }
     }
 }

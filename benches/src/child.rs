@@ -2,6 +2,7 @@
 //!
 //! The table starts itself again with the word `child` and a [`Job`]; what the child measured is the last line that it prints.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::bitacora_subject::{BitacoraSubject, options};
-use crate::cases::{self, Appends, Scale, Work};
+use crate::cases::{self, Appends, Prepared, Scale, Work};
 use crate::floor::{FloorSubject, FrameFile, Medium, Syncing, read_and_check};
 use crate::measure::{self, PeakMemory};
+use crate::parts::{self, Part};
 use crate::subject::{Durability, Subject};
 use crate::workload::{frame_bytes, payload, record_bytes, stream_of};
+use crate::{opening, wallets};
 
 /// What a child is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,8 +36,10 @@ pub struct Job {
 pub enum Task {
     /// To measure a case.
     Case(String),
-    /// To load so many events.
-    Load(usize),
+    /// To make what a case reads.
+    Prepare(Prepared),
+    /// To do a part, for a command.
+    Part(Part),
 }
 
 /// What a child has measured. What does not apply is zero.
@@ -79,6 +84,7 @@ fn time_max(scale: Scale) -> Duration {
 /// It failed, or said nothing.
 pub fn run(job: &Job) -> Result<Option<Report>, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let task = &job.task;
     let job = serde_json::to_string(job).map_err(|error| error.to_string())?;
     let output = Command::new(program)
         .args(["child", &job])
@@ -86,6 +92,10 @@ pub fn run(job: &Job) -> Result<Option<Report>, String> {
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| error.to_string())?;
+    // A killed process leaves behind what it was asked for, and says nothing.
+    if matches!(task, Task::Prepare(Prepared::Killed(_))) && output.status.signal() == Some(9) {
+        return Ok(Some(Report::default()));
+    }
     if !output.status.success() {
         return Err(format!("{job}: {}", output.status));
     }
@@ -102,7 +112,16 @@ pub fn run(job: &Job) -> Result<Option<Report>, String> {
 #[must_use]
 pub fn work(job: &Job) -> Option<Report> {
     match &job.task {
-        Task::Load(events) => Some(load(job, *events)),
+        Task::Prepare(Prepared::Loaded(events)) => Some(load(job, *events)),
+        Task::Prepare(Prepared::Killed(events)) => {
+            opening::fill_and_die(job, scaled(*events, job.scale));
+            Some(Report::default())
+        }
+        Task::Prepare(Prepared::Wallets(events)) => {
+            wallets::prepare(job, scaled(*events, job.scale));
+            Some(Report::default())
+        }
+        Task::Part(part) => Some(parts::work(job, *part)),
         Task::Case(name) => {
             let case = cases::find(name);
             match case.work {
@@ -110,6 +129,11 @@ pub fn work(job: &Job) -> Option<Report> {
                 Work::Load(events) => Some(load(job, events)),
                 Work::Scan(events) => scan(job, scaled(events, job.scale)),
                 Work::Streams(events) => streams(job, scaled(events, job.scale)),
+                Work::Open(_) => Some(opening::reopen(job)),
+                Work::Wallet { events, from_snapshot } => {
+                    Some(wallets::load_one(job, scaled(events, job.scale), from_snapshot))
+                }
+                Work::Wallets(events) => wallets::load_all(job, scaled(events, job.scale)),
             }
         }
     }
@@ -120,7 +144,13 @@ fn scaled(events: usize, scale: Scale) -> usize {
 }
 
 /// Opens a subject by its name; for commits of at most `events_max` events and `bytes` bytes in all.
-fn open(job: &Job, durability: Durability, writers: usize, events_max: usize, bytes: usize) -> Box<dyn Subject> {
+pub(crate) fn open(
+    job: &Job,
+    durability: Durability,
+    writers: usize,
+    events_max: usize,
+    bytes: usize,
+) -> Box<dyn Subject> {
     let folder = &job.folder;
     if job.subject.starts_with("bitacora") {
         let mut options = options(durability);
@@ -229,7 +259,7 @@ pub fn drive(subject: &dyn Subject, shape: &Appends, warm_up: usize, commits: us
 }
 
 /// Of sorted nanoseconds.
-fn latencies(nanos: &[u32]) -> Report {
+pub(crate) fn latencies(nanos: &[u32]) -> Report {
     let micros = |nanos: u32| f64::from(nanos) / 1_000.0;
     Report {
         p50_micros: micros(measure::permille(nanos, 500)),
@@ -239,10 +269,10 @@ fn latencies(nanos: &[u32]) -> Report {
     }
 }
 
-const FRAMES: &str = "frames";
+pub(crate) const FRAMES: &str = "frames";
 
 /// What commits of a load hold.
-const IN_A_COMMIT: usize = 1_000;
+pub(crate) const IN_A_COMMIT: usize = 1_000;
 
 fn load(job: &Job, events: usize) -> Report {
     let events = scaled(events, job.scale);
@@ -322,7 +352,7 @@ fn scan(job: &Job, events: usize) -> Option<Report> {
 }
 
 /// Once to warm up, and the median of three.
-fn timed(events: usize, mut scan: impl FnMut()) -> Option<Report> {
+pub(crate) fn timed(events: usize, mut scan: impl FnMut()) -> Option<Report> {
     const TIMES: u64 = 3;
     scan();
     let cpu = measure::cpu_micros();

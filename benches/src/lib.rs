@@ -16,9 +16,15 @@ pub mod cases;
 #[cfg(feature = "rocksdb")]
 pub mod child;
 #[cfg(feature = "rocksdb")]
+pub mod commands;
+#[cfg(feature = "rocksdb")]
 pub mod floor;
 #[cfg(feature = "rocksdb")]
 pub mod measure;
+#[cfg(feature = "rocksdb")]
+pub mod opening;
+#[cfg(feature = "rocksdb")]
+pub mod parts;
 #[cfg(feature = "peers")]
 pub mod peers;
 #[cfg(feature = "rocksdb")]
@@ -27,5 +33,7 @@ pub mod place;
 pub mod subject;
 #[cfg(feature = "rocksdb")]
 pub mod table;
+#[cfg(feature = "rocksdb")]
+pub mod wallets;
 #[cfg(feature = "rocksdb")]
 pub mod workload;

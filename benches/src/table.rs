@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::cases::{CASES, Case, Metric, Row, Scale, Target, Work};
+use crate::cases::{CASES, Case, Metric, Prepared, Row, Scale, Target, Work};
 use crate::child::{self, Job, Report, Task};
 use crate::measure::median;
-use crate::place;
+use crate::{opening, place};
 
 /// What is asked of a run.
 #[derive(Clone, Debug)]
@@ -45,11 +45,18 @@ struct Files {
 }
 
 impl Files {
-    /// What a subject's own variants share: loaded once, and read by all of them.
-    fn loaded(&self, subject: &str, events: usize) -> PathBuf {
-        let owner = if subject.starts_with("floor") { "floor" } else { subject };
-        let owner = if subject.starts_with("bitacora") { "bitacora" } else { owner };
-        self.folder.path().join(format!("{owner}-{events}").replace(' ', "-"))
+    /// Where a subject has what it is to read.
+    fn prepared(&self, subject: &str, prepared: Prepared) -> PathBuf {
+        self.folder.path().join(format!("{}{}", owner(subject).replace(' ', "-"), prepared.suffix()))
+    }
+}
+
+/// The variants of one subject read the same files.
+fn owner(subject: &str) -> &str {
+    match subject {
+        _ if subject.starts_with("floor") => "floor",
+        _ if subject.starts_with("bitacora") => "bitacora",
+        peer => peer,
     }
 }
 
@@ -91,7 +98,7 @@ fn is_chosen(run: &Run, case: &Case) -> bool {
 /// Every subject of a case, the floor first.
 fn subjects(case: &Case, peers: &[Column]) -> Vec<String> {
     let mut names = Vec::new();
-    if !matches!(case.work, Work::Streams(_)) {
+    if !matches!(case.work, Work::Streams(_) | Work::Wallet { .. }) {
         names.push("floor".to_owned());
     }
     names.push("bitacora".to_owned());
@@ -110,8 +117,8 @@ fn rounds(run: &Run, case: &Case) -> usize {
 fn measure(run: &Run, files: &Files, peers: &[Column], case: &Case) -> Reports {
     let mut reports = Reports::new();
     let mut subjects = subjects(case, peers);
-    if let Some(events) = case.work.loaded() {
-        subjects.retain(|subject| load(run, files, subject, events));
+    if let Some(prepared) = case.work.prepared() {
+        subjects.retain(|subject| prepare(run, files, subject, prepared));
     }
     for round in 0..=rounds(run, case) {
         subjects.retain(|subject| {
@@ -126,13 +133,21 @@ fn measure(run: &Run, files: &Files, peers: &[Column], case: &Case) -> Reports {
     reports
 }
 
-/// One subject's turn, in a folder of its own or in what it has loaded. `None`: it cannot do that, or failed, and the table has
-/// a gap there.
+/// One subject's turn, in a folder of its own or in what was prepared for it. `None`: it cannot do that, or failed, and the
+/// table has a gap there.
 fn turn(run: &Run, files: &Files, case: &Case, subject: &str) -> Option<Report> {
     let task = Task::Case(case.name.to_owned());
     let fresh = files.folder.path().join("turn");
-    let folder = match case.work.loaded() {
-        Some(events) => files.loaded(subject, events),
+    let folder = match case.work.prepared() {
+        // Each turn opens what the kill left, and not what the turn before made of it. Other stores have too many files that
+        // might be written to; they go on with what they have.
+        Some(prepared @ Prepared::Killed(_)) if subject == "bitacora" => {
+            opening::copy_store(&files.prepared(subject, prepared), &fresh).unwrap();
+            place::settle(files.folder.path());
+            fresh.clone()
+        }
+        Some(prepared @ Prepared::Wallets(_)) => files.prepared("bitacora", prepared),
+        Some(prepared) => files.prepared(subject, prepared),
         None => {
             std::fs::create_dir_all(&fresh).unwrap();
             fresh.clone()
@@ -147,32 +162,32 @@ fn turn(run: &Run, files: &Files, case: &Case, subject: &str) -> Option<Report> 
     report
 }
 
-/// Loads what a subject is to read, once a run; whether that worked.
-fn load(run: &Run, files: &Files, subject: &str, events: usize) -> bool {
-    let folder = files.loaded(subject, events);
+/// Makes what a subject is to read, once a run; whether that worked.
+fn prepare(run: &Run, files: &Files, subject: &str, prepared: Prepared) -> bool {
+    // The floor of wallets is a scan of the store itself.
+    let subject = if matches!(prepared, Prepared::Wallets(_)) { "bitacora" } else { owner(subject) };
+    let folder = files.prepared(subject, prepared);
     if folder.exists() {
         return true;
     }
     std::fs::create_dir_all(&folder).unwrap();
-    let owner = if subject.starts_with("floor") { "floor" } else { subject };
-    let owner = if subject.starts_with("bitacora") { "bitacora" } else { owner };
-    eprintln!("load {events} {owner}");
-    let job = Job { task: Task::Load(events), subject: owner.to_owned(), folder, scale: run.scale };
-    let is_loaded = child::run(&job).inspect_err(|error| eprintln!("{error}")).is_ok();
+    eprintln!("prepare{} {subject}", prepared.suffix());
+    let job = Job { task: Task::Prepare(prepared), subject: subject.to_owned(), folder, scale: run.scale };
+    let is_there = child::run(&job).inspect_err(|error| eprintln!("{error}")).is_ok();
     place::settle(files.folder.path());
-    is_loaded
+    is_there
 }
 
 /// Ten million events of every store at once are more than a disk may have room for.
 fn drop_what_is_read_no_more(run: &Run, files: &Files, case: &Case) {
-    let Some(events) = case.work.loaded() else { return };
+    let Some(prepared) = case.work.prepared() else { return };
     let later = CASES.iter().skip_while(|other| other.name != case.name).skip(1);
-    if later.filter(|other| is_chosen(run, other)).any(|other| other.work.loaded() == Some(events)) {
+    if later.filter(|other| is_chosen(run, other)).any(|other| other.work.prepared() == Some(prepared)) {
         return;
     }
     for entry in std::fs::read_dir(files.folder.path()).unwrap() {
         let path = entry.unwrap().path();
-        if path.to_string_lossy().ends_with(&format!("-{events}")) {
+        if path.to_string_lossy().ends_with(&prepared.suffix()) {
             std::fs::remove_dir_all(path).unwrap();
         }
     }
