@@ -1,13 +1,13 @@
 //! The commit path up to the group: a commit is encoded, checked, given its places, and joins a group.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
 use super::commit::Commit;
 use super::options::{Durability, Options};
-use super::shared::{CommitState, InFlight, Shared};
+use super::shared::{CommitState, InFlight, Names, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::{Draft, to_u64};
 use crate::format::record;
@@ -308,8 +308,9 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     let all = commit.appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
     let record_bytes = all.map(|(stream, event)| record::bytes_about(stream, event)).sum();
     let mut draft = Draft::new(key.as_ref().map(|(key, hash)| (key.as_str(), hash)), count, record_bytes)?;
-    let (mut streams, mut ids) = (Streams::default(), options.event_ids());
-    let (mut runs, mut expected) = (SmallVec::new(), SmallVec::new());
+    let (mut streams, mut ids) = (Streams::of(commit.appends.len()), options.event_ids());
+    let runs = commit.appends.len();
+    let (mut runs, mut expected) = (SmallVec::with_capacity(runs), SmallVec::with_capacity(runs));
     for append in &commit.appends {
         for event in &append.events {
             let id = event.id.unwrap_or_else(|| ids.draw());
@@ -331,34 +332,31 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
 }
 
 /// The streams of a commit, each once.
-#[derive(Default)]
 struct Streams {
     list: SmallVec<[StreamId; 1]>,
-    /// Their places, where there are many.
-    places: HashMap<StreamId, usize>,
+    /// Their places; `None` where they are so few that they are compared one by one.
+    places: Option<Names<StreamId, usize>>,
 }
 
 impl Streams {
+    /// Room for the streams of so many appends.
+    fn of(appends: usize) -> Self {
+        const FEW: usize = 8;
+        let places = (appends > FEW).then(|| Names::with_capacity_and_hasher(appends, RandomState::default()));
+        Self { list: SmallVec::with_capacity(appends), places }
+    }
+
     /// Where a stream is in the list; it is added where it is not.
     fn place_of(&mut self, stream: &StreamId) -> usize {
-        /// Up to so many are compared one by one, which needs no map.
-        const FEW: usize = 8;
-        let known = if self.list.len() <= FEW {
-            self.list.iter().position(|known| known == stream)
-        } else {
-            if self.places.is_empty() {
-                self.places = self.list.iter().cloned().zip(0..).collect();
-            }
-            self.places.get(stream).copied()
+        let next = self.list.len();
+        let place = match &mut self.places {
+            None => self.list.iter().position(|known| known == stream).unwrap_or(next),
+            Some(places) => *places.entry(stream.clone()).or_insert(next),
         };
-        known.unwrap_or_else(|| {
-            let place = self.list.len();
-            if !self.places.is_empty() {
-                self.places.insert(stream.clone(), place);
-            }
+        if place == next {
             self.list.push(stream.clone());
-            place
-        })
+        }
+        place
     }
 }
 

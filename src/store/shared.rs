@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
 use super::chores::Chores;
@@ -85,6 +86,10 @@ impl AsMut<Pending> for InFlight {
     }
 }
 
+/// A map of names in commits. There are as many as commits in flight, or as streams in a commit, so that names that were chosen
+/// to fall together delay those who chose them.
+pub(crate) type Names<K, V> = HashMap<K, V, RandomState>;
+
 /// What is checked and changed under the commit lock.
 #[derive(Debug)]
 pub(crate) struct CommitState {
@@ -92,9 +97,9 @@ pub(crate) struct CommitState {
     /// The next sequence to give out.
     pub(crate) next: Sequence,
     /// Streams' versions as reserved by commits whose group is not resolved.
-    pub(crate) reserved: HashMap<StreamId, (Version, Arc<Group>)>,
+    pub(crate) reserved: Names<StreamId, (Version, Arc<Group>)>,
     /// Idempotency keys of such commits.
-    pub(crate) keys: HashMap<String, Arc<Group>>,
+    pub(crate) keys: Names<String, Arc<Group>>,
     /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
     pub(crate) ahead: u64,
     pub(crate) is_closed: bool,
@@ -102,7 +107,7 @@ pub(crate) struct CommitState {
 
 impl CommitState {
     pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
-        let (reserved, keys) = (HashMap::new(), HashMap::new());
+        let (reserved, keys) = (Names::default(), Names::default());
         Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
     }
 }
