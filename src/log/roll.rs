@@ -18,12 +18,13 @@ use crate::sync::Mutex;
 /// The ending of every file that is not yet what it will be. Such files are removed when a store is opened.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
-/// A file with room for a segment, which reads as zeros, not named as one.
+/// A file with room for a segment, all zeros, not named as one.
 #[derive(Debug)]
 pub(crate) struct Room {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     length: u64,
+    is_filled: bool,
 }
 
 /// How room is taken.
@@ -33,6 +34,8 @@ pub(crate) enum Filling {
     None,
     /// The room is reserved.
     Reserved,
+    /// The room is reserved and filled with zeros.
+    Zeros,
 }
 
 impl Room {
@@ -53,9 +56,10 @@ impl Room {
         let filled = match filling {
             Filling::None => Ok(()),
             Filling::Reserved => file.allocate(length),
+            Filling::Zeros => file.allocate(length).and_then(|()| fill_with_zeros(file.as_ref(), length)),
         };
         match filled {
-            Ok(()) => Ok(Self { file, path, length }),
+            Ok(()) => Ok(Self { file, path, length, is_filled: filling == Filling::Zeros }),
             Err(source) => {
                 // What was taken is given back; that this fails too changes nothing for the caller, and an open removes it.
                 let _ = disk.remove(&path);
@@ -86,7 +90,7 @@ impl Room {
 
     /// Room that an earlier opening took and kept.
     pub(crate) fn kept(file: Arc<dyn DiskFile>, path: PathBuf, length: u64) -> Self {
-        Self { file, path, length }
+        Self { file, path, length, is_filled: false }
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -98,6 +102,11 @@ impl Room {
         let Self { file, path, .. } = self;
         drop(file);
         disk.remove(&path).is_ok()
+    }
+
+    /// Whether zeros were written to all of it.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.is_filled
     }
 
     /// Makes it a segment: header, sync, name, sync of the folder. The segment before must be synced.
@@ -151,6 +160,19 @@ impl From<Unnamed> for Error {
             Unnamed::NoRoom(error) | Unnamed::Failed(error) => error,
         }
     }
+}
+
+/// In small synced steps, for one sync of everything would hold up a commit for as long as it takes.
+fn fill_with_zeros(file: &dyn DiskFile, length: u64) -> std::io::Result<()> {
+    const STEP_BYTES: u64 = 256 * 1024;
+    let mut offset = 0;
+    while offset < length {
+        let end = (offset + STEP_BYTES).min(length);
+        write_zeros(file, offset, end)?;
+        file.sync_data()?;
+        offset = end;
+    }
+    Ok(())
 }
 
 /// Writes zeros a page at a time: one large write makes large folios, which slow small syncs down.

@@ -21,6 +21,10 @@ use crate::format::segment::{self, SECTOR_BYTES, SegmentHeader};
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, Timestamp, Version};
 
+/// Groups of at least so many bytes are not written over zeros: by then the sync of what was never written costs less than
+/// writing everything twice.
+const LARGE_BYTES: u64 = 64 * 1024;
+
 /// So much is written without a sync before one is made beside the writer.
 const FLUSH_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -102,6 +106,9 @@ pub(crate) struct LogWriter {
     capacity: u64,
     /// Between the position and this offset zeros have been written; where it lies behind, none have.
     zeroed: u64,
+    /// Groups written to the active segment since it was opened, and where the first began.
+    groups: u64,
+    groups_start: u64,
     /// The first frame at or after this offset may be an anchor; whether it is, the segment knows.
     anchor_due: u64,
     position: Position,
@@ -136,6 +143,7 @@ pub(crate) struct LogEnd {
 struct Made {
     file: Arc<dyn DiskFile>,
     length: u64,
+    is_filled: bool,
     /// Whether of the reserve, or of its room.
     is_of_reserve: bool,
 }
@@ -175,6 +183,8 @@ impl LogWriter {
             header,
             capacity: length.max(stated) / options.alignment * options.alignment,
             zeroed: position.offset,
+            groups: 0,
+            groups_start: position.offset,
             anchor_due: 0,
             position,
             durable: position.next.previous(),
@@ -206,6 +216,12 @@ impl LogWriter {
     /// Whether the active segment is more than half full, so that a spare will be wanted.
     pub(crate) fn wants_spare(&self) -> bool {
         self.options.filling != Filling::None && self.position.offset > self.capacity / 2 && !self.spare.is_ready()
+    }
+
+    /// How the room for the next segment is to be taken: as the groups in this one have it.
+    pub(crate) fn spare_filling(&self) -> Filling {
+        let is_small = self.position.offset - self.groups_start <= self.groups.saturating_mul(LARGE_BYTES);
+        if self.options.zeroes_ahead && is_small { Filling::Zeros } else { Filling::Reserved }
     }
 
     /// Writes commits, in order; returns how many are written. Each has sequences that follow the one before.
@@ -289,6 +305,7 @@ impl LogWriter {
         self.zero_ahead(position.offset)?;
         let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
         self.is_dirty = true;
+        self.groups += 1;
         disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
             .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
         for commit in batch.iter().map(AsRef::as_ref) {
@@ -308,7 +325,6 @@ impl LogWriter {
     /// for itself, and its bytes are not written twice.
     fn zero_ahead(&mut self, end: u64) -> Result<(), WriteError> {
         const AHEAD_BYTES: u64 = 256 * 1024;
-        const LARGE_BYTES: u64 = 64 * 1024;
         let is_small = end - self.position.offset < LARGE_BYTES;
         if !self.options.zeroes_ahead || !is_small || end <= self.zeroed {
             return Ok(());
@@ -390,14 +406,15 @@ impl LogWriter {
             cut_bound: self.options.cut_bound,
         };
         let made = self.make_segment(room, &header, if may_use_reserve { needed } else { 0 }, is_of_reserve)?;
-        let Made { file, length, is_of_reserve } = made;
+        let Made { file, length, is_filled, is_of_reserve } = made;
         self.files.push_active(header, Arc::clone(&file));
         self.segment = self.files.last().unwrap_or_else(|| unreachable!("a segment was added"));
         self.file = file;
         self.header = header;
         self.capacity = length / self.options.alignment * self.options.alignment;
         (self.position.offset, self.position.previous_frame) = (u64::from(frames_offset), None);
-        (self.zeroed, self.anchor_due) = (self.position.offset, 0);
+        self.zeroed = if is_filled { self.capacity } else { self.position.offset };
+        (self.anchor_due, self.groups, self.groups_start) = (0, 0, self.position.offset);
         (self.synced_offset, self.flush_due) = (self.position.offset, self.position.offset + FLUSH_BYTES);
         self.promised = self.durable;
         self.rolls += 1;
@@ -420,9 +437,9 @@ impl LogWriter {
         is_of_reserve: bool,
     ) -> Result<Made, WriteError> {
         let disk = self.files.disk.as_ref();
-        let length = room.length();
+        let (length, is_filled) = (room.length(), room.is_filled());
         match room.into_segment(disk, &self.files.directory, header) {
-            Ok(file) => Ok(Made { file, length, is_of_reserve }),
+            Ok(file) => Ok(Made { file, length, is_filled, is_of_reserve }),
             Err(Unnamed::Failed(error)) => Err(WriteError::Fatal(error)),
             Err(Unnamed::NoRoom(error)) => {
                 // It was given up just now, or is.
@@ -439,12 +456,12 @@ impl LogWriter {
                     Unnamed::NoRoom(error) => WriteError::Clean(error),
                     Unnamed::Failed(error) => WriteError::Fatal(error),
                 })?;
-                Ok(Made { file, length, is_of_reserve: true })
+                Ok(Made { file, length, is_filled: false, is_of_reserve: true })
             }
         }
     }
 
-    /// Room made now, because no spare is ready.
+    /// Room made now, because no spare is ready: it is reserved and not filled, for a commit waits for it.
     fn take_room(&self, length: u64) -> Result<Room> {
         let filling = if self.options.filling == Filling::None { Filling::None } else { Filling::Reserved };
         let name = format!("{}-next", segment::file_name(self.position.next));

@@ -10,7 +10,7 @@ use super::options::Durability;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::FrameKind;
-use crate::log::roll::{Filling, Room};
+use crate::log::roll::Room;
 use crate::log::sealing;
 use crate::log::writer::WriteError;
 use crate::sabotage::{self, Defect};
@@ -196,11 +196,15 @@ impl Shared {
     /// Takes room for the next segment once the active one is half full.
     fn prepare_spare(&self) -> Result<()> {
         let Some(writer) = &self.writer else { return Ok(()) };
-        if !writer.lock().wants_spare() {
-            return Ok(());
-        }
+        let filling = {
+            let writer = writer.lock();
+            if !writer.wants_spare() {
+                return Ok(());
+            }
+            writer.spare_filling()
+        };
         let (disk, directory) = (self.files.disk.as_ref(), &self.files.directory);
-        let room = Room::take(disk, directory, "spare", self.options.segment_bytes, Filling::Reserved)?;
+        let room = Room::take(disk, directory, "spare", self.options.segment_bytes, filling)?;
         self.spare.put(room);
         Ok(())
     }
@@ -210,9 +214,8 @@ impl Shared {
     /// # Errors
     /// `Io`: the sync failed, and the store is poisoned.
     pub(crate) fn sync_beside(&self) -> Result<Sequence> {
-        let writer = self.writer()?;
         let ticket = {
-            let writer = writer.lock();
+            let writer = self.writer_at_rest()?;
             // Who has synced and then failed did not note it.
             self.note_durable(writer.durable());
             writer.sync_ticket()
@@ -222,7 +225,7 @@ impl Shared {
                 self.poison(&error);
                 return Err(error);
             }
-            let mut writer = writer.lock();
+            let mut writer = self.writer_at_rest()?;
             writer.synced(&ticket);
             self.note_durable(writer.durable());
         }
