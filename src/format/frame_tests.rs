@@ -27,7 +27,7 @@ fn draft(events: usize, key: Option<&str>) -> Draft {
 
 fn bytes(events: usize, key: Option<&str>, place: FramePlace) -> Vec<u8> {
     let versions: Vec<Version> = (1..=events as u64).map(Version::new).collect();
-    draft(events, key).complete(place, &versions).0.to_vec()
+    draft(events, key).complete(place, versions.iter().copied()).0.to_vec()
 }
 
 fn read<'a>(bytes: &'a [u8], place: FramePlace) -> Result<FrameRef<'a>, FrameDefect> {
