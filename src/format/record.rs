@@ -195,12 +195,28 @@ impl RecordRef<'_> {
     /// # Errors
     /// `Malformed`: a name that no store of this version writes.
     pub(crate) fn to_event(self, sequence: Sequence, timestamp: Timestamp) -> Result<Event, RecordDefect> {
+        let stream = StreamId::new(self.stream).map_err(|_| RecordDefect::Malformed)?;
+        let event_type = EventType::new(self.event_type).map_err(|_| RecordDefect::Malformed)?;
+        self.to_event_of(stream, event_type, sequence, timestamp)
+    }
+
+    /// The same with its names at hand.
+    ///
+    /// # Errors
+    /// `Malformed`: tags or metadata that no store of this version writes.
+    pub(crate) fn to_event_of(
+        self,
+        stream: StreamId,
+        event_type: EventType,
+        sequence: Sequence,
+        timestamp: Timestamp,
+    ) -> Result<Event, RecordDefect> {
         Ok(Event {
             sequence,
-            stream: StreamId::new(self.stream).map_err(|_| RecordDefect::Malformed)?,
+            stream,
             version: self.version,
             id: self.id,
-            event_type: EventType::new(self.event_type).map_err(|_| RecordDefect::Malformed)?,
+            event_type,
             schema_version: self.schema_version,
             codec: self.codec,
             timestamp,

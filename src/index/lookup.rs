@@ -85,6 +85,8 @@ pub(super) fn places(
     let prefix = keys::posting_prefix(stream);
     let start = keys::posting_key(stream, from);
     let start = match direction {
+        // No posting begins before the first version; and to go on from one that was looked for backwards costs as much again.
+        Direction::Forwards if from <= Version::FIRST => Start::End,
         Direction::Forwards => Start::Covering(&start),
         Direction::Backwards => Start::At(&start),
     };

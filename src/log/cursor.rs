@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::files::{self, LogFiles, Segment};
+use super::names::Names;
 use super::scan;
 use super::window::Window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{self, ALIGNMENT, FrameDefect, FrameHeader, FrameRef, HEADER_BYTES, to_u64};
-use crate::format::record;
-use crate::types::{Event, Sequence, Timestamp};
+use crate::format::record::{self, RecordDefect, RecordRef};
+use crate::types::{Event, Sequence, StreamId, Timestamp, Version};
 
 /// Walks frames forwards from a sequence; marks are passed over.
 #[derive(Debug)]
@@ -210,7 +211,7 @@ pub(crate) fn damaged_in(frame: &FrameRef<'_>, defect: FrameDefect) -> Error {
 }
 
 /// The error for a record that is checked and cannot be read.
-pub(crate) fn damaged_record(frame: &FrameRef<'_>, defect: record::RecordDefect) -> Error {
+pub(crate) fn damaged_record(frame: &FrameRef<'_>, defect: RecordDefect) -> Error {
     damaged_in(frame, FrameDefect::Record(0, defect))
 }
 
@@ -231,36 +232,131 @@ pub(crate) struct RecordPlace {
     pub(crate) record_offset: u64,
 }
 
-/// One event, read at its place: the frame's header and this record are checked, the rest of the commit is not read.
+/// Reads single records, each at its place: the frame's header and this record are checked, the rest of the commit is not read.
 ///
-/// # Errors
-/// `Corrupt`: the place holds something else, or the record is damaged. `UnsupportedFormat`, `Io`.
-pub(crate) fn read_event(files: &LogFiles, place: RecordPlace) -> Result<Event> {
-    let Some(segment) = files.named(place.segment) else {
-        return Err(files::corrupt(
-            place.segment,
-            place.frame_offset,
-            place.sequence,
-            "a segment of the log",
-            "no such segment",
-        ));
-    };
-    let io = |source| LogFiles::io(place.segment, "read", source);
-    let damaged = |offset, found: String| files::corrupt(place.segment, offset, place.sequence, "this event", found);
-    let mut window = Window::narrow(files.source(&segment)?);
-    let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
-    let header = frame::read_header(bytes, segment.salt, place.frame_offset, u64::MAX)
-        .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
-    if !(header.first_sequence..header.next_sequence()).contains(&place.sequence) {
-        return Err(damaged(place.frame_offset, format!("a frame of sequence {}", header.first_sequence)));
+/// Keeps what the last one took, for the next one is often in the same segment, and sometimes in the same frame. So it is for
+/// events that were visible when it was made: what it has of a file is not read again.
+#[derive(Debug)]
+pub(crate) struct RecordReader {
+    files: Arc<LogFiles>,
+    open: Option<(Arc<Segment>, Window)>,
+    /// The last frame, in the open segment.
+    frame: Option<(u64, FrameHeader)>,
+    /// How long the last record was, as a guess at the next one's length.
+    record_bytes: usize,
+    names: Names,
+}
+
+impl RecordReader {
+    pub(crate) fn new(files: &Arc<LogFiles>) -> Self {
+        Self { files: Arc::clone(files), open: None, frame: None, record_bytes: 256, names: Names::default() }
     }
-    let offset = place.record_offset;
-    let bytes = window.get(offset, record::HEADER_BYTES).map_err(io)?;
-    let end = place.frame_offset + header.total_bytes();
-    let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= end);
-    let length = length.ok_or_else(|| damaged(offset, "a record that reaches beyond its frame".into()))?;
-    let bytes = window.get(offset, length).map_err(io)?;
-    let (record, _) = record::read(bytes, segment.salt, offset, place.sequence)
-        .map_err(|defect| damaged(offset, FrameDefect::Record(0, defect).to_string()))?;
-    record.to_event(place.sequence, header.timestamp).map_err(|defect| damaged(offset, format!("{defect:?}")))
+
+    /// Asks for records that will be read next, as far as they are in the same segment as the first; returns of how many.
+    ///
+    /// # Errors
+    /// `Corrupt`: there is no such segment. `Io`.
+    pub(crate) fn prefetch(&mut self, places: impl Iterator<Item = RecordPlace>) -> Result<usize> {
+        const BYTES_MAX: usize = 1024;
+        let mut count = 0;
+        let record_bytes = self.record_bytes.min(BYTES_MAX);
+        for place in places {
+            if count == 0 {
+                self.enter(place)?;
+            }
+            let Some((segment, window)) = &self.open else { break };
+            if segment.first != place.segment {
+                break;
+            }
+            window.prefetch(place.frame_offset, HEADER_BYTES);
+            window.prefetch(place.record_offset, record_bytes);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Opens the segment of a place.
+    fn enter(&mut self, place: RecordPlace) -> Result<()> {
+        if self.open.as_ref().is_some_and(|(segment, _)| segment.first == place.segment) {
+            return Ok(());
+        }
+        let Some(segment) = self.files.named(place.segment) else {
+            return Err(damaged_at(place, place.frame_offset, "a segment of the log", "no such segment"));
+        };
+        let window = Window::narrow(self.files.source(&segment)?);
+        (self.open, self.frame) = (Some((segment, window)), None);
+        Ok(())
+    }
+
+    /// The event at a place.
+    ///
+    /// # Errors
+    /// `Corrupt`: the place holds something else, or the record is damaged. `UnsupportedFormat`, `Io`.
+    pub(crate) fn event(&mut self, place: RecordPlace) -> Result<Event> {
+        self.record(place, |record, names, timestamp| {
+            let malformed = |_| RecordDefect::Malformed;
+            let stream = names.stream(record.stream).map_err(malformed)?;
+            let event_type = names.event_type(record.event_type).map_err(malformed)?;
+            record.to_event_of(stream, event_type, place.sequence, timestamp)
+        })
+    }
+
+    /// The event at a place that must be this version of this stream.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    pub(crate) fn event_of(&mut self, place: RecordPlace, stream: &StreamId, version: Version) -> Result<Event> {
+        let event = self.record(place, |record, names, timestamp| {
+            if record.stream != stream.as_str() || record.version != version {
+                return Ok(Err((record.stream.to_owned(), record.version)));
+            }
+            let event_type = names.event_type(record.event_type).map_err(|_| RecordDefect::Malformed)?;
+            record.to_event_of(stream.clone(), event_type, place.sequence, timestamp).map(Ok)
+        })?;
+        event.map_err(|(other, found)| {
+            let expected = format!("version {version} of stream {stream}, as the index says");
+            let found = format!("version {found} of stream {other}");
+            damaged_at(place, place.record_offset, expected, found)
+        })
+    }
+
+    /// What `take` makes of the record at a place.
+    fn record<T>(
+        &mut self,
+        place: RecordPlace,
+        take: impl FnOnce(&RecordRef<'_>, &mut Names, Timestamp) -> Result<T, RecordDefect>,
+    ) -> Result<T> {
+        self.enter(place)?;
+        let Some((segment, window)) = &mut self.open else { unreachable!("the segment was entered") };
+        let salt = segment.salt;
+        let io = |source| LogFiles::io(place.segment, "read", source);
+        let damaged = |offset, found: String| damaged_at(place, offset, "this event", found);
+        let header = match self.frame {
+            Some((offset, header)) if offset == place.frame_offset => header,
+            _ => {
+                let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
+                let header = frame::read_header(bytes, salt, place.frame_offset, u64::MAX)
+                    .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
+                self.frame = Some((place.frame_offset, header));
+                header
+            }
+        };
+        if !(header.first_sequence..header.next_sequence()).contains(&place.sequence) {
+            return Err(damaged(place.frame_offset, format!("a frame of sequence {}", header.first_sequence)));
+        }
+        let offset = place.record_offset;
+        let bytes = window.get(offset, record::HEADER_BYTES).map_err(io)?;
+        let end = place.frame_offset + header.total_bytes();
+        let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= end);
+        let length = length.ok_or_else(|| damaged(offset, "a record that reaches beyond its frame".into()))?;
+        let bytes = window.get(offset, length).map_err(io)?;
+        let (record, _) = record::read(bytes, salt, offset, place.sequence)
+            .map_err(|defect| damaged(offset, FrameDefect::Record(0, defect).to_string()))?;
+        self.record_bytes = length;
+        take(&record, &mut self.names, header.timestamp).map_err(|defect| damaged(offset, format!("{defect:?}")))
+    }
+}
+
+fn damaged_at(place: RecordPlace, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    files::corrupt(place.segment, offset, place.sequence, expected, found)
 }

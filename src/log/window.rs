@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::{self, DiskFile, Mapping};
+use crate::disk::{self, DiskFile, GrowingMapping, Mapping};
 use crate::format::frame::to_u64;
 
 /// What is read at once from a file: little at first, for who looks at one place, and more with each read that follows.
@@ -17,6 +17,8 @@ pub(crate) enum Source {
     File(Arc<dyn DiskFile>),
     /// A mapping of a finished segment.
     Map(Mapping),
+    /// A mapping of the segment that is written to, and its file for what that does not show.
+    Growing(GrowingMapping, Arc<dyn DiskFile>),
 }
 
 /// A view of a source that hands out slices.
@@ -52,6 +54,10 @@ impl Window {
                 let end = start.saturating_add(length).min(mapping.len());
                 return Ok(mapping.get(start..end).unwrap_or_default());
             }
+            Source::Growing(mapping, file) => match mapping.get(offset, length) {
+                Some(bytes) => return Ok(bytes),
+                None => file,
+            },
             Source::File(file) => file,
         };
         if self.covered(offset) < length {
@@ -65,6 +71,17 @@ impl Window {
         let start = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
         let rest = self.buffer.get(start..).unwrap_or_default();
         Ok(rest.get(..length).unwrap_or(rest))
+    }
+
+    /// Asks for bytes that will be read soon, where that costs nothing.
+    pub(crate) fn prefetch(&self, offset: u64, length: usize) {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = match &self.source {
+            Source::Map(mapping) => mapping.get(start..start.saturating_add(length)),
+            Source::Growing(mapping, _) => mapping.get(offset, length),
+            Source::File(_) => None,
+        };
+        disk::prefetch(bytes.unwrap_or_default());
     }
 
     /// How many bytes were read from the file so far.

@@ -133,6 +133,7 @@ impl LogWriter {
         let segment = files.last().unwrap_or_else(|| unreachable!("a log has a segment"));
         assert_eq!(segment.first, header.first_sequence, "the last segment is continued");
         segment.start(Arc::clone(&file));
+        segment.note_written(position.offset);
         let stated = if options.filling == Filling::None { options.segment_bytes } else { length };
         Self {
             files,
@@ -257,6 +258,7 @@ impl LogWriter {
             let offset = commit.place.map_or(0, |place| place.offset);
             self.segment.note_frame(commit.first_sequence, offset);
         }
+        self.segment.note_written(position.offset);
         self.position = position;
         self.promised = self.durable;
         Ok(())
