@@ -238,18 +238,24 @@ pub(crate) struct RecordPlace {
 /// events that were visible when it was made: what it has of a file is not read again.
 #[derive(Debug)]
 pub(crate) struct RecordReader {
+    records: PlacedRecords,
+    names: Names,
+}
+
+#[derive(Debug)]
+struct PlacedRecords {
     files: Arc<LogFiles>,
     open: Option<(Arc<Segment>, Window)>,
     /// The last frame, in the open segment.
     frame: Option<(u64, FrameHeader)>,
     /// How long the last record was, as a guess at the next one's length.
     record_bytes: usize,
-    names: Names,
 }
 
 impl RecordReader {
     pub(crate) fn new(files: &Arc<LogFiles>) -> Self {
-        Self { files: Arc::clone(files), open: None, frame: None, record_bytes: 256, names: Names::default() }
+        let records = PlacedRecords { files: Arc::clone(files), open: None, frame: None, record_bytes: 256 };
+        Self { records, names: Names::default() }
     }
 
     /// Asks for records that will be read next, as far as they are in the same segment as the first; returns of how many.
@@ -259,12 +265,12 @@ impl RecordReader {
     pub(crate) fn prefetch(&mut self, places: impl Iterator<Item = RecordPlace>) -> Result<usize> {
         const BYTES_MAX: usize = 1024;
         let mut count = 0;
-        let record_bytes = self.record_bytes.min(BYTES_MAX);
+        let record_bytes = self.records.record_bytes.min(BYTES_MAX);
         for place in places {
             if count == 0 {
-                self.enter(place)?;
+                self.records.enter(place)?;
             }
-            let Some((segment, window)) = &self.open else { break };
+            let Some((segment, window)) = &self.records.open else { break };
             if segment.first != place.segment {
                 break;
             }
@@ -275,6 +281,35 @@ impl RecordReader {
         Ok(count)
     }
 
+    /// The event at a place.
+    ///
+    /// # Errors
+    /// `Corrupt`: the place holds something else, or the record is damaged. `UnsupportedFormat`, `Io`.
+    pub(crate) fn event(&mut self, place: RecordPlace) -> Result<Event> {
+        let (record, timestamp) = self.records.record(place)?;
+        let stream = self.names.stream(record.stream).map_err(|_| malformed(place))?;
+        let event_type = self.names.event_type(record.event_type).map_err(|_| malformed(place))?;
+        record.to_event_of(stream, event_type, place.sequence, timestamp).map_err(|_| malformed(place))
+    }
+
+    /// The event at a place that must be this version of this stream.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    #[inline]
+    pub(crate) fn event_of(&mut self, place: RecordPlace, stream: &StreamId, version: Version) -> Result<Event> {
+        let (record, timestamp) = self.records.record(place)?;
+        if record.stream != stream.as_str() || record.version != version {
+            let expected = format!("version {version} of stream {stream}, as the index says");
+            let found = format!("version {} of stream {}", record.version, record.stream);
+            return Err(damaged_at(place, place.record_offset, expected, found));
+        }
+        let event_type = self.names.event_type(record.event_type).map_err(|_| malformed(place))?;
+        record.to_event_of(stream.clone(), event_type, place.sequence, timestamp).map_err(|_| malformed(place))
+    }
+}
+
+impl PlacedRecords {
     /// Opens the segment of a place.
     fn enter(&mut self, place: RecordPlace) -> Result<()> {
         if self.open.as_ref().is_some_and(|(segment, _)| segment.first == place.segment) {
@@ -288,57 +323,20 @@ impl RecordReader {
         Ok(())
     }
 
-    /// The event at a place.
-    ///
-    /// # Errors
-    /// `Corrupt`: the place holds something else, or the record is damaged. `UnsupportedFormat`, `Io`.
-    pub(crate) fn event(&mut self, place: RecordPlace) -> Result<Event> {
-        self.record(place, |record, names, timestamp| {
-            let malformed = |_| RecordDefect::Malformed;
-            let stream = names.stream(record.stream).map_err(malformed)?;
-            let event_type = names.event_type(record.event_type).map_err(malformed)?;
-            record.to_event_of(stream, event_type, place.sequence, timestamp)
-        })
-    }
-
-    /// The event at a place that must be this version of this stream.
-    ///
-    /// # Errors
-    /// As [`event`](Self::event).
-    pub(crate) fn event_of(&mut self, place: RecordPlace, stream: &StreamId, version: Version) -> Result<Event> {
-        let event = self.record(place, |record, names, timestamp| {
-            if record.stream != stream.as_str() || record.version != version {
-                return Ok(Err((record.stream.to_owned(), record.version)));
-            }
-            let event_type = names.event_type(record.event_type).map_err(|_| RecordDefect::Malformed)?;
-            record.to_event_of(stream.clone(), event_type, place.sequence, timestamp).map(Ok)
-        })?;
-        event.map_err(|(other, found)| {
-            let expected = format!("version {version} of stream {stream}, as the index says");
-            let found = format!("version {found} of stream {other}");
-            damaged_at(place, place.record_offset, expected, found)
-        })
-    }
-
-    /// What `take` makes of the record at a place.
-    fn record<T>(
-        &mut self,
-        place: RecordPlace,
-        take: impl FnOnce(&RecordRef<'_>, &mut Names, Timestamp) -> Result<T, RecordDefect>,
-    ) -> Result<T> {
+    /// The record at a place, and the time of its commit.
+    fn record(&mut self, place: RecordPlace) -> Result<(RecordRef<'_>, Timestamp)> {
         self.enter(place)?;
         let Some((segment, window)) = &mut self.open else { unreachable!("the segment was entered") };
         let salt = segment.salt;
         let io = |source| LogFiles::io(place.segment, "read", source);
         let damaged = |offset, found: String| damaged_at(place, offset, "this event", found);
-        let header = match self.frame {
-            Some((offset, header)) if offset == place.frame_offset => header,
+        let header = match &self.frame {
+            Some((offset, header)) if *offset == place.frame_offset => header,
             _ => {
                 let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
                 let header = frame::read_header(bytes, salt, place.frame_offset, u64::MAX)
                     .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
-                self.frame = Some((place.frame_offset, header));
-                header
+                &self.frame.insert((place.frame_offset, header)).1
             }
         };
         if !(header.first_sequence..header.next_sequence()).contains(&place.sequence) {
@@ -349,12 +347,17 @@ impl RecordReader {
         let end = place.frame_offset + header.total_bytes();
         let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= end);
         let length = length.ok_or_else(|| damaged(offset, "a record that reaches beyond its frame".into()))?;
-        let bytes = window.get(offset, length).map_err(io)?;
-        let (record, _) = record::read(bytes, salt, offset, place.sequence)
-            .map_err(|defect| damaged(offset, FrameDefect::Record(0, defect).to_string()))?;
         self.record_bytes = length;
-        take(&record, &mut self.names, header.timestamp).map_err(|defect| damaged(offset, format!("{defect:?}")))
+        let bytes = window.get(offset, length).map_err(io)?;
+        match record::read(bytes, salt, offset, place.sequence) {
+            Ok((record, _)) => Ok((record, header.timestamp)),
+            Err(defect) => Err(damaged(offset, FrameDefect::Record(0, defect).to_string())),
+        }
     }
+}
+
+fn malformed(place: RecordPlace) -> Error {
+    damaged_at(place, place.record_offset, "this event", format!("{:?}", RecordDefect::Malformed))
 }
 
 fn damaged_at(place: RecordPlace, offset: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
