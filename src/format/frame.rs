@@ -281,7 +281,7 @@ pub(crate) struct Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<PlacedRecord<'a>, FrameDefect>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.number == self.header.event_count {
             return None;

@@ -112,7 +112,7 @@ pub(crate) fn complete(
 }
 
 /// The record at the start of `bytes`, checked, and how many bytes it takes.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(
     bytes: &[u8],
     salt: Salt,
@@ -131,10 +131,22 @@ pub(crate) fn read(
     }
     let total = HEADER_BYTES + body_bytes;
     let content = bytes.get(4..total).ok_or(RecordDefect::Overrun)?;
-    let record = parse_body(body, flags).ok_or(RecordDefect::Malformed)?;
-    let version = Version::new(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]));
-    let schema_version = u16::from_le_bytes(shape);
-    Ok((RecordRef { version, codec: CodecId(codec), schema_version, content, checksum: stored, ..record }, total))
+    let Body { id, stream, event_type, tags, metadata, payload } =
+        parse_body(body, flags).ok_or(RecordDefect::Malformed)?;
+    let record = RecordRef {
+        version: Version::new(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7])),
+        codec: CodecId(codec),
+        schema_version: u16::from_le_bytes(shape),
+        id,
+        stream,
+        event_type,
+        payload,
+        tags,
+        metadata,
+        content,
+        checksum: stored,
+    };
+    Ok((record, total))
 }
 
 /// How long the record at the start of `bytes` says it is, unchecked; for a reader that then fetches and checks it.
@@ -199,7 +211,7 @@ impl RecordRef<'_> {
     ///
     /// # Errors
     /// `Malformed`: tags or metadata that no store of this version writes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn to_event_of(
         self,
         stream: StreamId,
@@ -224,7 +236,7 @@ impl RecordRef<'_> {
 }
 
 /// Of both at once: two calls for so few bytes take twice as long.
-#[inline]
+#[inline(always)]
 fn checksum(fixed: &[u8; HEADER_BYTES - 4], body_crc: u32) -> u32 {
     let mut bytes = [0; HEADER_BYTES];
     let (start, end) = bytes.split_at_mut(fixed.len());
@@ -233,8 +245,18 @@ fn checksum(fixed: &[u8; HEADER_BYTES - 4], body_crc: u32) -> u32 {
     crc32(&bytes)
 }
 
-#[inline]
-fn parse_body(body: &[u8], flags: u8) -> Option<RecordRef<'_>> {
+/// What a body holds.
+struct Body<'a> {
+    id: EventId,
+    stream: &'a str,
+    event_type: &'a str,
+    tags: &'a [u8],
+    metadata: &'a [u8],
+    payload: &'a [u8],
+}
+
+#[inline(always)]
+fn parse_body(body: &[u8], flags: u8) -> Option<Body<'_>> {
     if flags & !FLAGS_KNOWN != 0 {
         return None;
     }
@@ -244,19 +266,7 @@ fn parse_body(body: &[u8], flags: u8) -> Option<RecordRef<'_>> {
     let event_type = std::str::from_utf8(fields.short()?).ok()?;
     let tags = if flags & FLAG_TAGS == 0 { &[][..] } else { take_tags(&mut fields)? };
     let metadata = if flags & FLAG_METADATA == 0 { &[][..] } else { fields.medium()? };
-    Some(RecordRef {
-        version: Version::ZERO,
-        codec: CodecId::RAW,
-        schema_version: 0,
-        id,
-        stream,
-        event_type,
-        payload: fields.rest(),
-        tags,
-        metadata,
-        content: &[],
-        checksum: 0,
-    })
+    Some(Body { id, stream, event_type, tags, metadata, payload: fields.rest() })
 }
 
 fn take_tags<'a>(fields: &mut Bytes<'a>) -> Option<&'a [u8]> {

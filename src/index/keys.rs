@@ -151,7 +151,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Seven bits a byte, the lowest first, the highest bit set on all but the last.
+    #[inline]
     fn varint(&mut self) -> Result<u64> {
+        // Most steps are small.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && *byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;

@@ -247,9 +247,19 @@ struct PlacedRecords {
     files: Arc<LogFiles>,
     open: Option<(Arc<Segment>, Window)>,
     /// The last frame, in the open segment.
-    frame: Option<(u64, FrameHeader)>,
+    frame: Option<FrameAt>,
     /// How long the last record was, as a guess at the next one's length.
     record_bytes: usize,
+}
+
+/// What a record needs of its frame, whose header was checked.
+#[derive(Clone, Copy, Debug)]
+struct FrameAt {
+    offset: u64,
+    end: u64,
+    first: Sequence,
+    next: Sequence,
+    timestamp: Timestamp,
 }
 
 impl RecordReader {
@@ -296,7 +306,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// As [`event`](Self::event).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn event_of(&mut self, place: RecordPlace, stream: &StreamId, version: Version) -> Result<Event> {
         let (record, timestamp) = self.records.record(place)?;
         if record.stream != stream.as_str() || record.version != version {
@@ -311,6 +321,7 @@ impl RecordReader {
 
 impl PlacedRecords {
     /// Opens the segment of a place.
+    #[inline]
     fn enter(&mut self, place: RecordPlace) -> Result<()> {
         if self.open.as_ref().is_some_and(|(segment, _)| segment.first == place.segment) {
             return Ok(());
@@ -324,33 +335,39 @@ impl PlacedRecords {
     }
 
     /// The record at a place, and the time of its commit.
+    #[inline(always)]
     fn record(&mut self, place: RecordPlace) -> Result<(RecordRef<'_>, Timestamp)> {
         self.enter(place)?;
         let Some((segment, window)) = &mut self.open else { unreachable!("the segment was entered") };
         let salt = segment.salt;
         let io = |source| LogFiles::io(place.segment, "read", source);
         let damaged = |offset, found: String| damaged_at(place, offset, "this event", found);
-        let header = match &self.frame {
-            Some((offset, header)) if *offset == place.frame_offset => header,
+        let frame = match self.frame {
+            Some(frame) if frame.offset == place.frame_offset => frame,
             _ => {
                 let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
                 let header = frame::read_header(bytes, salt, place.frame_offset, u64::MAX)
                     .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
-                &self.frame.insert((place.frame_offset, header)).1
+                *self.frame.insert(FrameAt {
+                    offset: place.frame_offset,
+                    end: place.frame_offset + header.total_bytes(),
+                    first: header.first_sequence,
+                    next: header.next_sequence(),
+                    timestamp: header.timestamp,
+                })
             }
         };
-        if !(header.first_sequence..header.next_sequence()).contains(&place.sequence) {
-            return Err(damaged(place.frame_offset, format!("a frame of sequence {}", header.first_sequence)));
+        if !(frame.first..frame.next).contains(&place.sequence) {
+            return Err(damaged(place.frame_offset, format!("a frame of sequence {}", frame.first)));
         }
         let offset = place.record_offset;
         let bytes = window.get(offset, record::HEADER_BYTES).map_err(io)?;
-        let end = place.frame_offset + header.total_bytes();
-        let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= end);
+        let length = record::stated_length(bytes).filter(|length| offset + to_u64(*length) <= frame.end);
         let length = length.ok_or_else(|| damaged(offset, "a record that reaches beyond its frame".into()))?;
         self.record_bytes = length;
         let bytes = window.get(offset, length).map_err(io)?;
         match record::read(bytes, salt, offset, place.sequence) {
-            Ok((record, _)) => Ok((record, header.timestamp)),
+            Ok((record, _)) => Ok((record, frame.timestamp)),
             Err(defect) => Err(damaged(offset, FrameDefect::Record(0, defect).to_string())),
         }
     }
