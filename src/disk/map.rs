@@ -119,10 +119,11 @@ impl fmt::Debug for GrowingMapping {
 /// Asks the processor to load bytes that will be read soon; a hint, which reads nothing by itself.
 pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(CACHE_LINE_BYTES) {
+    // The last byte too: what does not start with a line reaches into one more.
+    for byte in bytes.iter().step_by(CACHE_LINE_BYTES).chain(bytes.last()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, and it faults at no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = bytes;

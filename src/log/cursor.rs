@@ -348,13 +348,15 @@ impl PlacedRecords {
                 let bytes = window.get(place.frame_offset, HEADER_BYTES).map_err(io)?;
                 let header = frame::read_header(bytes, salt, place.frame_offset, u64::MAX)
                     .map_err(|defect| damaged(place.frame_offset, defect.to_string()))?;
-                *self.frame.insert(FrameAt {
+                let frame = FrameAt {
                     offset: place.frame_offset,
                     end: place.frame_offset + header.total_bytes(),
                     first: header.first_sequence,
                     next: header.next_sequence(),
                     timestamp: header.timestamp,
-                })
+                };
+                self.frame = Some(frame);
+                frame
             }
         };
         if !(frame.first..frame.next).contains(&place.sequence) {
