@@ -200,6 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_growing_file_only_what_is_written_is_shown() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        std::fs::write(&path, vec![0u8; 8192]).unwrap();
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let written = Arc::new(AtomicU64::new(0));
+        let growing = GrowingMapping::of_file(&file, &written).unwrap();
+        assert!(growing.get(0, 1).is_none());
+        for (offset, byte) in [(0, 7u8), (4000, 8), (8000, 9)] {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[byte; 100], offset).unwrap();
+            assert!(growing.get(offset, 100).is_none(), "it is not said to be written");
+            written.store(offset + 100, Ordering::Release);
+            assert_eq!(growing.get(offset, 100), Some(&[byte; 100][..]));
+            assert!(growing.get(offset + 1, 100).is_none() && growing.get(u64::MAX, 100).is_none());
+        }
+        assert_eq!(growing.clone().finished().unwrap().len(), 8192);
+        written.store(8193, Ordering::Release);
+        assert!(growing.get(8100, 93).is_none(), "the file has outgrown the mapping");
+        assert!(growing.finished().is_none());
+    }
+
+    #[test]
     fn a_file_is_mapped_whole_and_an_empty_one_too() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("f");

@@ -21,6 +21,20 @@ pub(crate) struct FrameCursor {
     window: Window,
     offset: u64,
     next: Sequence,
+    /// The frame that events are taken from one by one; what is next is behind it.
+    current: Option<Current>,
+}
+
+/// What is left of a frame.
+#[derive(Debug)]
+struct Current {
+    frame_offset: u64,
+    first: Sequence,
+    timestamp: Timestamp,
+    /// The next record, and where they end.
+    sequence: Sequence,
+    offset: u64,
+    end: u64,
 }
 
 impl FrameCursor {
@@ -30,10 +44,17 @@ impl FrameCursor {
     /// `Corrupt`, `UnsupportedFormat`, `Io`.
     pub(crate) fn at(files: &Arc<LogFiles>, sequence: Sequence) -> Result<Self> {
         let mut cursor = Self::before(files, sequence)?;
+        let mut passed = Vec::new();
         loop {
             match cursor.header() {
-                Ok(header) if header.next_sequence() > sequence => return Ok(cursor),
-                Ok(header) => cursor.pass(&header),
+                Ok(header) if header.next_sequence() > sequence => {
+                    cursor.segment.note_passed(&passed);
+                    return Ok(cursor);
+                }
+                Ok(header) => {
+                    cursor.pass(&header);
+                    files::note_anchor(&mut passed, cursor.next, cursor.offset);
+                }
                 Err(error) if error.kind() == ErrorKind::Corrupt => cursor.pass_damage(sequence, error)?,
                 Err(error) => return Err(error),
             }
@@ -76,6 +97,7 @@ impl FrameCursor {
             window,
             offset: u64::from(anchor.offset),
             next: anchor.sequence,
+            current: None,
         })
     }
 
@@ -95,6 +117,42 @@ impl FrameCursor {
             self.pass(&header);
             return Self::body(&mut self.window, &self.segment, header, offset);
         }
+    }
+
+    /// The next record, checked, and its event if it is wanted. There must be one.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`, `Io`.
+    #[inline]
+    pub(crate) fn event(
+        &mut self,
+        names: &mut Names,
+        wanted: impl FnOnce(Sequence, &RecordRef<'_>) -> bool,
+    ) -> Result<(Sequence, Option<Event>)> {
+        if self.current.is_none() {
+            self.current = Some(Current::of(&self.frame()?)?);
+        }
+        let Some(current) = &mut self.current else { unreachable!("a frame was entered") };
+        let (sequence, offset, end) = (current.sequence, current.offset, current.end);
+        let (segment, salt) = (self.segment.first, self.segment.salt);
+        let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
+        let bytes = self.window.get(offset, rest).map_err(|source| LogFiles::io(segment, "read", source))?;
+        let read = record::read(bytes, salt, offset, sequence);
+        let (record, length) = read.map_err(|defect| current.damaged(segment, defect))?;
+        let event = if wanted(sequence, &record) {
+            let malformed = |_| current.damaged(segment, RecordDefect::Malformed);
+            let stream = names.stream(record.stream).map_err(malformed)?;
+            let event_type = names.event_type(record.event_type).map_err(malformed)?;
+            let event = record.to_event_of(stream, event_type, sequence, current.timestamp);
+            Some(event.map_err(|defect| current.damaged(segment, defect))?)
+        } else {
+            None
+        };
+        (current.sequence, current.offset) = (sequence.next(), offset + to_u64(length));
+        if current.sequence == self.next {
+            self.current = None;
+        }
+        Ok((sequence, event))
     }
 
     fn body<'a>(window: &'a mut Window, segment: &Segment, header: FrameHeader, offset: u64) -> Result<FrameRef<'a>> {
@@ -133,6 +191,21 @@ impl FrameCursor {
     fn pass(&mut self, header: &FrameHeader) {
         self.offset += header.total_bytes();
         self.next = header.next_sequence();
+    }
+}
+
+impl Current {
+    fn of(frame: &FrameRef<'_>) -> Result<Self> {
+        let (offset, end) = frame.records_at().map_err(|defect| damaged_in(frame, defect))?;
+        let (first, timestamp) = (frame.header.first_sequence, frame.header.timestamp);
+        Ok(Self { frame_offset: frame.offset, first, timestamp, sequence: first, offset, end })
+    }
+
+    #[cold]
+    fn damaged(&self, segment: Sequence, defect: RecordDefect) -> Error {
+        let number = u32::try_from(self.sequence.get() - self.first.get()).unwrap_or(u32::MAX);
+        let defect = FrameDefect::Record(number, defect).to_string();
+        files::corrupt(segment, self.frame_offset, self.sequence, "a sound frame", defect)
     }
 }
 

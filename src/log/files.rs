@@ -293,6 +293,18 @@ impl Segment {
         }
     }
 
+    /// Notes anchors that a walk passed between two that were known: a segment that was opened again has none at first. They are
+    /// of frames whose headers were sound, so the next walk is short.
+    pub(crate) fn note_passed(&self, passed: &[Anchor]) {
+        let (Some(first), Some(last)) = (passed.first(), passed.last()) else { return };
+        if let Some(active) = &mut *self.active.write() {
+            // Another reader may have passed them meanwhile.
+            let from = active.anchors.partition_point(|anchor| anchor.sequence < first.sequence);
+            let to = active.anchors.partition_point(|anchor| anchor.sequence <= last.sequence);
+            active.anchors.splice(from..to, passed.iter().copied());
+        }
+    }
+
     /// Notes that nothing before `end` is written again: a reader may take it from memory.
     pub(crate) fn note_written(&self, end: u64) {
         let before = self.written.swap(end, Ordering::Release);

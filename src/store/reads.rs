@@ -11,6 +11,7 @@ use crate::format::frame::HEADER_BYTES;
 use crate::index::{Direction, KeyEntry, Place, StreamHead};
 use crate::log::cursor::{self, FrameCursor, RecordPlace, RecordReader};
 use crate::log::files::{self, LogFiles};
+use crate::log::names::Names;
 use crate::types::{
     CodecId, Event, EventId, EventType, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version,
 };
@@ -31,7 +32,7 @@ pub struct AllEvents {
     first: Sequence,
     last: Sequence,
     cursor: Option<FrameCursor>,
-    front: VecDeque<Event>,
+    names: Names,
     back: VecDeque<Event>,
     /// What comes behind `back`, where that is damaged.
     damage: Option<Error>,
@@ -48,7 +49,7 @@ impl AllEvents {
             first: Sequence::new(first),
             last,
             cursor: None,
-            front: VecDeque::new(),
+            names: Names::default(),
             back: VecDeque::new(),
             damage: None,
             failed: false,
@@ -62,18 +63,24 @@ impl AllEvents {
         self
     }
 
-    fn fill_front(&mut self) -> Result<()> {
-        while self.front.is_empty() && self.first <= self.last {
+    /// The next event from the front that is not in `back`. One at a time: who drops each before the next has the same memory
+    /// for all of them.
+    fn take_front(&mut self) -> Result<Option<Event>> {
+        while self.first <= self.last {
             let cursor = match &mut self.cursor {
                 Some(cursor) => cursor,
                 none => none.insert(FrameCursor::at(&self.shared.files, self.first)?),
             };
-            let frame = cursor.frame()?;
-            let wanted = |event_type: &str| self.event_type.as_ref().is_none_or(|wanted| wanted.as_str() == event_type);
-            cursor::collect(&frame, self.first, self.last, wanted, &mut |event| self.front.push_back(event))?;
-            self.first = frame.header.next_sequence();
+            let (first, event_type) = (self.first, self.event_type.as_ref());
+            let (sequence, event) = cursor.event(&mut self.names, |sequence, record| {
+                sequence >= first && event_type.is_none_or(|wanted| wanted.as_str() == record.event_type)
+            })?;
+            self.first = first.max(sequence.next());
+            if event.is_some() {
+                return Ok(event);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn fill_back(&mut self) -> Result<()> {
@@ -98,11 +105,14 @@ impl Iterator for AllEvents {
         if self.failed {
             return None;
         }
-        if let Err(error) = self.fill_front() {
-            self.failed = true;
-            return Some(Err(error));
+        match self.take_front() {
+            Ok(Some(event)) => Some(Ok(event)),
+            Ok(None) => self.back.pop_front().map(Ok),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
         }
-        self.front.pop_front().or_else(|| self.back.pop_front()).map(Ok)
     }
 }
 
@@ -115,7 +125,7 @@ impl DoubleEndedIterator for AllEvents {
             self.failed = true;
             return Some(Err(error));
         }
-        self.back.pop_back().or_else(|| self.front.pop_back()).map(Ok)
+        self.back.pop_back().map(Ok)
     }
 }
 
