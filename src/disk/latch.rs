@@ -11,8 +11,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord};
+use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, GrowingMapping, Mapping, OpenMode, SharedWord};
 use crate::sabotage::{self, Defect};
+use crate::sync::leaf::AtomicU64;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// The latch; clones are the same one. It is never released: the store is opened again with a new one.
@@ -114,6 +115,10 @@ impl DiskFile for LatchedFile {
 
     fn map(&self) -> io::Result<Mapping> {
         self.file.map()
+    }
+
+    fn map_written(&self, written: &Arc<AtomicU64>) -> io::Result<Option<GrowingMapping>> {
+        self.file.map_written(written)
     }
 
     fn share_word(&self, offset: u64) -> io::Result<Box<dyn SharedWord>> {

@@ -1,9 +1,11 @@
 //! Memory that stands for a file: the one module with `unsafe`.
 //!
-//! Two things are mapped: a whole file, to read, and one word, to store into. The first is sound because of what
-//! the store does with mapped files (they are finished, and nothing shortens or rewrites them while the mapping
-//! lives) and of the lock that keeps other stores out; a foreign program that rewrites a finished segment could
-//! break it, as it could for any program that maps files. Nothing here checks bytes: readers check every record.
+//! Three things are mapped: a whole file, to read; the written part of a file that grows, to read; and one word, to
+//! store into. The first is sound because of what the store does with mapped files (they are finished, and nothing
+//! shortens or rewrites them while the mapping lives) and of the lock that keeps other stores out; a foreign program
+//! that rewrites a finished segment could break it, as it could for any program that maps files. The second is sound
+//! for the same reason, as far as the file is written: what lies behind that changes, and no slice reaches there.
+//! Nothing here checks bytes: readers check every record.
 //!
 //! A device that fails while a mapped page is loaded ends the process with a signal. Whoever must survive that
 //! reads with `read_at`.
@@ -16,13 +18,16 @@ use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use memmap2::{Mmap, MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
 use super::SharedWord;
 use crate::sync::Ordering;
 use crate::sync::leaf::AtomicU64;
 
 const WORD_BYTES: u64 = 8;
+/// What the processor loads at once.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE_BYTES: usize = 64;
 
 /// The bytes of a file as they were when it was mapped; cheap to clone.
 #[derive(Clone)]
@@ -32,7 +37,7 @@ pub struct Mapping {
 
 #[derive(Clone)]
 enum Bytes {
-    Mapped(Arc<Mmap>),
+    Mapped(Arc<MmapRaw>),
     Copied(Arc<[u8]>),
 }
 
@@ -42,10 +47,7 @@ impl Mapping {
         if file.metadata()?.len() == 0 {
             return Ok(Self::from(Vec::new()));
         }
-        // SAFETY: the caller of `DiskFile::map` promises that the file is neither shortened nor rewritten while the
-        // mapping lives, so the bytes behind the shared slice do not change and all of its pages stay backed.
-        let mapped = unsafe { Mmap::map(file)? };
-        Ok(Self { bytes: Bytes::Mapped(Arc::new(mapped)) })
+        Ok(Self { bytes: Bytes::Mapped(Arc::new(MmapOptions::new().map_raw_read_only(file)?)) })
     }
 }
 
@@ -61,10 +63,70 @@ impl Deref for Mapping {
 
     fn deref(&self) -> &[u8] {
         match &self.bytes {
-            Bytes::Mapped(mapped) => mapped,
+            // SAFETY: the mapping is valid for its length as long as it lives. Who made it (`DiskFile::map`,
+            // `GrowingMapping::finished`) promised that the file is neither shortened nor rewritten meanwhile, so the bytes
+            // behind the shared slice do not change and all of its pages stay backed.
+            Bytes::Mapped(mapped) => unsafe { std::slice::from_raw_parts(mapped.as_ptr(), mapped.len()) },
             Bytes::Copied(copied) => copied,
         }
     }
+}
+
+/// The written part of a file that grows; cheap to clone.
+#[derive(Clone)]
+pub struct GrowingMapping {
+    memory: Arc<MmapRaw>,
+    written: Arc<AtomicU64>,
+}
+
+impl GrowingMapping {
+    /// Maps a file over its present length.
+    pub(super) fn of_file(file: &File, written: &Arc<AtomicU64>) -> io::Result<Self> {
+        let memory = Arc::new(MmapOptions::new().map_raw_read_only(file)?);
+        Ok(Self { memory, written: Arc::clone(written) })
+    }
+
+    /// The bytes at `offset`; `None` where they are not all written, or lie beyond what was mapped.
+    #[must_use]
+    pub fn get(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(length)?;
+        // Acquire: whoever stored this had written the bytes before.
+        let is_written = u64::try_from(end).ok()? <= self.written.load(Ordering::Acquire);
+        if !is_written || end > self.memory.len() {
+            return None;
+        }
+        // SAFETY: the bytes lie inside of the mapping, which lives as long as `self`. The caller of
+        // `DiskFile::map_written` promises that what is written is not rewritten, and the file not shortened, so the
+        // bytes behind the shared slice do not change and all of its pages stay backed. No slice reaches further.
+        Some(unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(start), length) })
+    }
+
+    /// The whole mapping, now that nothing is written to the file any more; `None` where the file has outgrown it.
+    #[must_use]
+    pub fn finished(self) -> Option<Mapping> {
+        let written = usize::try_from(self.written.load(Ordering::Acquire)).ok()?;
+        (written <= self.memory.len()).then_some(Mapping { bytes: Bytes::Mapped(self.memory) })
+    }
+}
+
+impl fmt::Debug for GrowingMapping {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "GrowingMapping({} bytes, {:?} written)", self.memory.len(), self.written)
+    }
+}
+
+/// Asks the processor to load bytes that will be read soon; a hint, which reads nothing by itself.
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    // The last byte too: what does not start with a line reaches into one more.
+    for byte in bytes.iter().step_by(CACHE_LINE_BYTES).chain(bytes.last()) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 has the instruction, and it faults at no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }
 
 impl fmt::Debug for Mapping {
@@ -135,6 +197,28 @@ mod tests {
         let copied = Mapping::from(vec![65, 66, 67]);
         assert_eq!(format!("{copied:?}"), "Mapping(3 bytes, copied)");
         assert_eq!(&*copied.clone(), &[65, 66, 67]);
+    }
+
+    #[test]
+    fn of_a_growing_file_only_what_is_written_is_shown() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("f");
+        std::fs::write(&path, vec![0u8; 8192]).unwrap();
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let written = Arc::new(AtomicU64::new(0));
+        let growing = GrowingMapping::of_file(&file, &written).unwrap();
+        assert!(growing.get(0, 1).is_none());
+        for (offset, byte) in [(0, 7u8), (4000, 8), (8000, 9)] {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[byte; 100], offset).unwrap();
+            assert!(growing.get(offset, 100).is_none(), "it is not said to be written");
+            written.store(offset + 100, Ordering::Release);
+            assert_eq!(growing.get(offset, 100), Some(&[byte; 100][..]));
+            assert!(growing.get(offset + 1, 100).is_none() && growing.get(u64::MAX, 100).is_none());
+        }
+        assert_eq!(growing.clone().finished().unwrap().len(), 8192);
+        written.store(8193, Ordering::Release);
+        assert!(growing.get(8100, 93).is_none(), "the file has outgrown the mapping");
+        assert!(growing.finished().is_none());
     }
 
     #[test]

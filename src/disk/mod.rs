@@ -9,6 +9,7 @@
 //! lost until its folder is synced; a sync of one file says nothing of another.
 
 use crate::sabotage::{self, Defect};
+use crate::sync::leaf::AtomicU64;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -25,7 +26,8 @@ pub mod sim;
 mod tests;
 
 pub(crate) use latch::Latch;
-pub use map::Mapping;
+pub(crate) use map::prefetch;
+pub use map::{GrowingMapping, Mapping};
 pub use memory::MemoryDisk;
 pub use os::OsDisk;
 
@@ -167,6 +169,17 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The operating system's.
     fn map(&self) -> io::Result<Mapping>;
+
+    /// The file as far as it is written, mapped to read while more is written behind that. The bytes before `written`, which
+    /// only grows, must not be rewritten, nor the file be shortened, while the mapping lives. `None` where this file cannot
+    /// be mapped so, and is read with calls.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn map_written(&self, written: &Arc<AtomicU64>) -> io::Result<Option<GrowingMapping>> {
+        let _ = written;
+        Ok(None)
+    }
 
     /// An aligned word of the file that this process stores into and other processes read, without a call.
     ///

@@ -10,8 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use super::GrowingMapping;
 use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
 use crate::sabotage::{self, Defect};
+#[cfg(target_os = "linux")]
+use crate::sync::leaf::AtomicU64;
 use crate::sync::leaf::{Condvar, Mutex};
 
 /// The owner alone may read and write what a store holds: it is money and names.
@@ -219,6 +223,15 @@ impl DiskFile for OsFile {
 
     fn map(&self) -> io::Result<Mapping> {
         Mapping::of_file(&self.file)
+    }
+
+    // Elsewhere a mapping need not show what was written to the file by a call.
+    #[cfg(target_os = "linux")]
+    fn map_written(&self, written: &Arc<AtomicU64>) -> io::Result<Option<GrowingMapping>> {
+        if self.length()? == 0 {
+            return Ok(None);
+        }
+        GrowingMapping::of_file(&self.file, written).map(Some)
     }
 
     fn share_word(&self, offset: u64) -> io::Result<Box<dyn SharedWord>> {

@@ -11,18 +11,21 @@ impl<'a> Bytes<'a> {
         Self { rest: bytes }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
         Some(taken)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk::<N>()?;
         self.rest = rest;
         Some(*taken)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(u8::from_le_bytes)
     }
@@ -44,17 +47,20 @@ impl<'a> Bytes<'a> {
     }
 
     /// Bytes after a length of one byte.
+    #[inline]
     pub(crate) fn short(&mut self) -> Option<&'a [u8]> {
         let length = self.u8()?;
         self.take(usize::from(length))
     }
 
     /// Bytes after a length of two bytes.
+    #[inline]
     pub(crate) fn medium(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
 
+    #[inline]
     pub(crate) fn rest(self) -> &'a [u8] {
         self.rest
     }

@@ -4,6 +4,8 @@
 //! Bytes that are moved, or copied from another store, another segment or an older generation of this file,
 //! therefore do not pass where they lie; and the CRC itself can be taken before the place is known.
 
+use std::sync::LazyLock;
+
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StoreId};
 
@@ -38,6 +40,7 @@ impl Salt {
     }
 
     /// The salt of the record of `sequence` at `offset`.
+    #[inline]
     pub(crate) fn of(self, offset: u64, sequence: Sequence) -> u32 {
         if sabotage::has(Defect::ChecksumWithoutPlace) {
             return 0;
@@ -47,8 +50,13 @@ impl Salt {
 }
 
 /// CRC-32 (IEEE 802.3).
+#[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    // To find out what the processor can takes as long as the checksum of a few bytes, so it is found out once.
+    static FRESH: LazyLock<crc32fast::Hasher> = LazyLock::new(crc32fast::Hasher::new);
+    let mut hasher = FRESH.clone();
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 /// The finalizer of splitmix64: each bit of the input changes about half of the bits of the output.

@@ -249,6 +249,12 @@ impl<'a> FrameRef<'a> {
         self.body.get(..length).filter(|block| !block.is_empty()).ok_or(FrameDefect::BodyFields)
     }
 
+    /// Where its records begin and end in the segment.
+    pub(crate) fn records_at(&self) -> Result<(u64, u64), FrameDefect> {
+        let body = self.offset + to_u64(HEADER_BYTES);
+        Ok((body + to_u64(self.key_block()?.len()), body + to_u64(self.body.len())))
+    }
+
     /// Its records, each checked when it is met.
     pub(crate) fn records(&self) -> Result<Records<'a>, FrameDefect> {
         let key_bytes = self.key_block()?.len();
@@ -285,6 +291,7 @@ pub(crate) struct Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<PlacedRecord<'a>, FrameDefect>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.number == self.header.event_count {
             return None;

@@ -151,20 +151,40 @@ impl<'a> Reader<'a> {
     }
 
     /// Seven bits a byte, the lowest first, the highest bit set on all but the last.
+    #[inline]
     fn varint(&mut self) -> Result<u64> {
+        // Most steps are small.
+        if let Some((byte, rest)) = self.rest.split_first()
+            && *byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array()?;
+        let mut shift = 0;
+        let mut rest = self.rest;
+        while let Some((byte, behind)) = rest.split_first() {
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
                 break;
             }
             value |= bits << shift;
+            rest = behind;
             if byte & 0x80 == 0 {
+                self.rest = rest;
                 return Ok(value);
             }
+            shift += 7;
+            if shift > 63 {
+                break;
+            }
         }
-        Err(damaged(self.what, "an integer has more than 64 bits"))
+        let is_short = shift <= 63 && rest.is_empty();
+        Err(damaged(self.what, if is_short { "too short" } else { "an integer has more than 64 bits" }))
     }
 
     fn varint_u32(&mut self) -> Result<u32> {

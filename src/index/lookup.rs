@@ -12,6 +12,9 @@ use crate::types::{Sequence, StoreId, StreamId, Version};
 use super::keys::{self, HEADS, STATE_SEQUENCE_KEY, WATERMARK_KEY};
 use super::{Direction, IndexBatch, KeyEntry, Place, StreamHead, Watermark};
 
+/// Places that there is room for before they are looked up.
+const PLACES_EXPECTED: usize = 128;
+
 /// Where a scan begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start<'a> {
@@ -78,13 +81,15 @@ pub(super) fn places(
     direction: Direction,
     limit: usize,
 ) -> Result<Vec<(Version, Place)>> {
-    let mut found = Vec::new();
+    let mut found = Vec::with_capacity(limit.min(PLACES_EXPECTED));
     if limit == 0 {
         return Ok(found);
     }
     let prefix = keys::posting_prefix(stream);
     let start = keys::posting_key(stream, from);
     let start = match direction {
+        // No posting begins before the first version; and to go on from one that was looked for backwards costs as much again.
+        Direction::Forwards if from <= Version::FIRST => Start::End,
         Direction::Forwards => Start::Covering(&start),
         Direction::Backwards => Start::At(&start),
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::window::{Source, Window};
-use crate::disk::{self, Disk, DiskFile, Mapping, OpenMode};
+use crate::disk::{self, Disk, DiskFile, GrowingMapping, Mapping, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::bytes;
 use crate::format::checksum::Salt;
@@ -16,7 +16,8 @@ use crate::format::seal::{Anchor, Seal};
 use crate::format::segment::{self, HEADER_BYTES, HeaderDefect, SegmentHeader};
 use crate::limits;
 use crate::sabotage::{self, Defect};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::leaf::AtomicU64;
+use crate::sync::{Mutex, Ordering, RwLock};
 use crate::types::{Sequence, StoreId};
 
 /// One segment of the log.
@@ -29,6 +30,10 @@ pub(crate) struct Segment {
     anchors: RwLock<Option<Arc<Vec<Anchor>>>>,
     /// While it is written to: its file, and anchors that grow.
     active: RwLock<Option<Active>>,
+    /// Up to where it is written for good.
+    written: Arc<AtomicU64>,
+    /// Made by the first who reads it while it is written to.
+    growing: Mutex<Option<GrowingMapping>>,
 }
 
 #[derive(Debug)]
@@ -153,13 +158,20 @@ impl LogFiles {
     /// # Errors
     /// `Io`: it cannot be opened or mapped.
     pub(crate) fn source(&self, segment: &Segment) -> Result<Source> {
+        let failed = |source| Self::io(segment.first, "map", source);
         if let Some(active) = &*segment.active.read() {
-            return Ok(Source::File(Arc::clone(&active.file)));
+            let file = Arc::clone(&active.file);
+            return Ok(match segment.growing(&file).map_err(failed)? {
+                Some(mapping) => Source::Growing(mapping, file),
+                None => Source::File(file),
+            });
         }
         if let Some(mapping) = self.maps.lock().get(segment.first) {
             return Ok(Source::Map(mapping));
         }
-        let mapping = self.open(segment.first)?.map().map_err(|source| Self::io(segment.first, "map", source))?;
+        // What was mapped while it grew has its pages in place.
+        let grown = segment.growing.lock().take().and_then(GrowingMapping::finished);
+        let mapping = grown.map_or_else(|| self.open(segment.first)?.map().map_err(failed), Ok)?;
         self.maps.lock().put(segment.first, mapping.clone());
         Ok(Source::Map(mapping))
     }
@@ -255,7 +267,18 @@ impl Segment {
             header: OnceLock::new(),
             anchors: RwLock::new(None),
             active: RwLock::new(None),
+            written: Arc::default(),
+            growing: Mutex::new(None),
         }
+    }
+
+    /// Its mapping while it is written to, once there is something to read.
+    fn growing(&self, file: &Arc<dyn DiskFile>) -> io::Result<Option<GrowingMapping>> {
+        let mut growing = self.growing.lock();
+        if growing.is_none() && self.written.load(Ordering::Acquire) > 0 {
+            *growing = file.map_written(&self.written)?;
+        }
+        Ok(growing.clone())
     }
 
     /// From now on it is written to.
@@ -268,6 +291,24 @@ impl Segment {
         if let Some(active) = &mut *self.active.write() {
             note_anchor(&mut active.anchors, sequence, offset);
         }
+    }
+
+    /// Notes anchors that a walk passed between two that were known: a segment that was opened again has none at first. They are
+    /// of frames whose headers were sound, so the next walk is short.
+    pub(crate) fn note_passed(&self, passed: &[Anchor]) {
+        let (Some(first), Some(last)) = (passed.first(), passed.last()) else { return };
+        if let Some(active) = &mut *self.active.write() {
+            // Another reader may have passed them meanwhile.
+            let from = active.anchors.partition_point(|anchor| anchor.sequence < first.sequence);
+            let to = active.anchors.partition_point(|anchor| anchor.sequence <= last.sequence);
+            active.anchors.splice(from..to, passed.iter().copied());
+        }
+    }
+
+    /// Notes that nothing before `end` is written again: a reader may take it from memory.
+    pub(crate) fn note_written(&self, end: u64) {
+        let before = self.written.swap(end, Ordering::Release);
+        assert!(before <= end, "what is written stays");
     }
 
     fn finish(&self) {

@@ -4,6 +4,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod files;
+pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod reserve;
 pub(crate) mod roll;

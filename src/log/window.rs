@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::{self, DiskFile, Mapping};
+use crate::disk::{self, DiskFile, GrowingMapping, Mapping};
 use crate::format::frame::to_u64;
 
 /// What is read at once from a file: little at first, for who looks at one place, and more with each read that follows.
@@ -17,6 +17,8 @@ pub(crate) enum Source {
     File(Arc<dyn DiskFile>),
     /// A mapping of a finished segment.
     Map(Mapping),
+    /// A mapping of the segment that is written to, and its file for what that does not show.
+    Growing(GrowingMapping, Arc<dyn DiskFile>),
 }
 
 /// A view of a source that hands out slices.
@@ -45,15 +47,31 @@ impl Window {
     ///
     /// # Errors
     /// The operating system's.
+    #[inline]
     pub(crate) fn get(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
-        let file = match &self.source {
+        if self.in_memory(offset, length).is_some() {
+            return Ok(self.in_memory(offset, length).unwrap_or_default());
+        }
+        self.read(offset, length)
+    }
+
+    /// The bytes at `offset`, as many of `length` as there are, where they are mapped.
+    #[inline]
+    fn in_memory(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        match &self.source {
             Source::Map(mapping) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(mapping.len());
-                let end = start.saturating_add(length).min(mapping.len());
-                return Ok(mapping.get(start..end).unwrap_or_default());
+                let bytes: &[u8] = mapping;
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(length).min(bytes.len());
+                bytes.get(start..end)
             }
-            Source::File(file) => file,
-        };
+            Source::Growing(mapping, _) => mapping.get(offset, length),
+            Source::File(_) => None,
+        }
+    }
+
+    fn read(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let (Source::File(file) | Source::Growing(_, file)) = &self.source else { return Ok(&[]) };
         if self.covered(offset) < length {
             self.buffer.resize(length.max(self.chunk_bytes), 0);
             let read = disk::read_up_to(file.as_ref(), &mut self.buffer, offset)?;
@@ -65,6 +83,11 @@ impl Window {
         let start = usize::try_from(offset - self.start).unwrap_or(usize::MAX);
         let rest = self.buffer.get(start..).unwrap_or_default();
         Ok(rest.get(..length).unwrap_or(rest))
+    }
+
+    /// Asks for bytes that will be read soon, where that costs nothing.
+    pub(crate) fn prefetch(&self, offset: u64, length: usize) {
+        disk::prefetch(self.in_memory(offset, length).unwrap_or_default());
     }
 
     /// How many bytes were read from the file so far.

@@ -171,6 +171,7 @@ impl LogWriter {
         let segment = files.last().unwrap_or_else(|| unreachable!("a log has a segment"));
         assert_eq!(segment.first, header.first_sequence, "the last segment is continued");
         segment.start(Arc::clone(&file));
+        segment.note_written(position.offset);
         let stated = if options.filling == Filling::None { options.segment_bytes } else { length };
         Self {
             files,
@@ -315,6 +316,7 @@ impl LogWriter {
                 self.anchor_due = offset + ANCHOR_EVERY_BYTES;
             }
         }
+        self.segment.note_written(position.offset);
         self.position = position;
         self.promised = self.durable;
         Ok(())

@@ -9,14 +9,17 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::format::frame::HEADER_BYTES;
 use crate::index::{Direction, KeyEntry, Place, StreamHead};
-use crate::log::cursor::{self, FrameCursor, RecordPlace};
+use crate::log::cursor::{self, FrameCursor, RecordPlace, RecordReader};
 use crate::log::files::{self, LogFiles};
+use crate::log::names::Names;
 use crate::types::{
     CodecId, Event, EventId, EventType, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version,
 };
 
 /// Places that a stream's iterator fetches at once.
 pub(super) const PLACES_AT_ONCE: usize = 256;
+/// Records that are loaded while others are read: more than a memory has under way at once, and less than a cache holds.
+const AHEAD_MAX: usize = 32;
 /// Streams that an iterator fetches at once.
 const STREAMS_AT_ONCE: usize = 1024;
 
@@ -29,7 +32,7 @@ pub struct AllEvents {
     first: Sequence,
     last: Sequence,
     cursor: Option<FrameCursor>,
-    front: VecDeque<Event>,
+    names: Names,
     back: VecDeque<Event>,
     /// What comes behind `back`, where that is damaged.
     damage: Option<Error>,
@@ -46,7 +49,7 @@ impl AllEvents {
             first: Sequence::new(first),
             last,
             cursor: None,
-            front: VecDeque::new(),
+            names: Names::default(),
             back: VecDeque::new(),
             damage: None,
             failed: false,
@@ -60,18 +63,24 @@ impl AllEvents {
         self
     }
 
-    fn fill_front(&mut self) -> Result<()> {
-        while self.front.is_empty() && self.first <= self.last {
+    /// The next event from the front that is not in `back`. One at a time: who drops each before the next has the same memory
+    /// for all of them.
+    fn take_front(&mut self) -> Result<Option<Event>> {
+        while self.first <= self.last {
             let cursor = match &mut self.cursor {
                 Some(cursor) => cursor,
                 none => none.insert(FrameCursor::at(&self.shared.files, self.first)?),
             };
-            let frame = cursor.frame()?;
-            let wanted = |event_type: &str| self.event_type.as_ref().is_none_or(|wanted| wanted.as_str() == event_type);
-            cursor::collect(&frame, self.first, self.last, wanted, &mut |event| self.front.push_back(event))?;
-            self.first = frame.header.next_sequence();
+            let (first, event_type) = (self.first, self.event_type.as_ref());
+            let (sequence, event) = cursor.event(&mut self.names, |sequence, record| {
+                sequence >= first && event_type.is_none_or(|wanted| wanted.as_str() == record.event_type)
+            })?;
+            self.first = first.max(sequence.next());
+            if event.is_some() {
+                return Ok(event);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn fill_back(&mut self) -> Result<()> {
@@ -96,11 +105,14 @@ impl Iterator for AllEvents {
         if self.failed {
             return None;
         }
-        if let Err(error) = self.fill_front() {
-            self.failed = true;
-            return Some(Err(error));
+        match self.take_front() {
+            Ok(Some(event)) => Some(Ok(event)),
+            Ok(None) => self.back.pop_front().map(Ok),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
         }
-        self.front.pop_front().or_else(|| self.back.pop_front()).map(Ok)
     }
 }
 
@@ -113,7 +125,7 @@ impl DoubleEndedIterator for AllEvents {
             self.failed = true;
             return Some(Err(error));
         }
-        self.back.pop_back().or_else(|| self.front.pop_back()).map(Ok)
+        self.back.pop_back().map(Ok)
     }
 }
 
@@ -129,7 +141,35 @@ pub struct StreamEvents {
     through: Sequence,
     front: VecDeque<(Version, Place)>,
     back: VecDeque<(Version, Place)>,
+    reader: RecordReader,
+    ahead: Ahead,
     failed: bool,
+}
+
+/// How many records are asked for ahead: few at first, for who wants the first event alone.
+#[derive(Debug)]
+struct Ahead {
+    /// Of those that were asked for, how many are still to be read.
+    left: usize,
+    next: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { left: 0, next: 4 }
+    }
+}
+
+impl Ahead {
+    /// Has the next records loaded, where none is on its way.
+    fn load<'a>(&mut self, reader: &mut RecordReader, places: impl Iterator<Item = &'a Place>) -> Result<()> {
+        if self.left == 0 {
+            self.left = reader.prefetch(places.take(self.next).map(record_place))?;
+            self.next = (2 * self.next).min(AHEAD_MAX);
+        }
+        self.left = self.left.saturating_sub(1);
+        Ok(())
+    }
 }
 
 impl StreamEvents {
@@ -144,6 +184,8 @@ impl StreamEvents {
             through: shared.places.sequence(),
             front: VecDeque::new(),
             back: VecDeque::new(),
+            reader: RecordReader::new(&shared.files),
+            ahead: Ahead::default(),
             failed: false,
         }
     }
@@ -198,7 +240,13 @@ impl StreamEvents {
                 Direction::Forwards => self.front.is_empty(),
                 Direction::Backwards => self.back.is_empty(),
             };
-            if is_empty && let Err(error) = self.fetch(direction) {
+            let fetched = if is_empty { self.fetch(direction) } else { Ok(()) };
+            let (reader, front, back) = (&mut self.reader, &self.front, &self.back);
+            let loaded = fetched.and_then(|()| match direction {
+                Direction::Forwards => self.ahead.load(reader, front.iter().map(|(_, place)| place)),
+                Direction::Backwards => self.ahead.load(reader, back.iter().rev().map(|(_, place)| place)),
+            });
+            if let Err(error) = loaded {
                 self.failed = true;
                 return Some(Err(error));
             }
@@ -206,7 +254,7 @@ impl StreamEvents {
                 Direction::Forwards => self.front.pop_front().or_else(|| self.back.pop_front())?,
                 Direction::Backwards => self.back.pop_back().or_else(|| self.front.pop_back())?,
             };
-            match self.shared.event_at(&place, &self.stream, version) {
+            match self.reader.event_of(record_place(&place), &self.stream, version) {
                 Ok(event) if self.event_type.as_ref().is_some_and(|wanted| *wanted != event.event_type) => {}
                 Ok(event) => return Some(Ok(event)),
                 Err(error) => {
@@ -418,25 +466,12 @@ impl Shared {
 
     /// The event at a place that the index or a tail gave for a stream's version.
     pub(super) fn event_at(&self, place: &Place, stream: &StreamId, version: Version) -> Result<Event> {
-        let event = self.read_at(place)?;
-        if event.stream != *stream || event.version != version {
-            let expected = format!("version {version} of stream {stream}, as the index says");
-            let found = format!("version {} of stream {}", event.version, event.stream);
-            let offset = u64::from(place.record_offset);
-            return Err(files::corrupt(place.segment, offset, place.sequence, expected, found));
-        }
-        Ok(event)
+        RecordReader::new(&self.files).event_of(record_place(place), stream, version)
     }
 
     /// The event at a place that the index or a tail gave.
     pub(super) fn read_at(&self, place: &Place) -> Result<Event> {
-        let record = RecordPlace {
-            sequence: place.sequence,
-            segment: place.segment,
-            frame_offset: u64::from(place.frame_offset),
-            record_offset: u64::from(place.record_offset),
-        };
-        cursor::read_event(&self.files, record)
+        RecordReader::new(&self.files).event(record_place(place))
     }
 
     pub(crate) fn head(&self, stream: &StreamId) -> Result<Option<StreamHead>> {
@@ -513,6 +548,15 @@ impl Shared {
             }
         }
         Ok(Sequence::new(low))
+    }
+}
+
+fn record_place(place: &Place) -> RecordPlace {
+    RecordPlace {
+        sequence: place.sequence,
+        segment: place.segment,
+        frame_offset: u64::from(place.frame_offset),
+        record_offset: u64::from(place.record_offset),
     }
 }
 

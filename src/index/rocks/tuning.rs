@@ -20,7 +20,8 @@ pub(super) const STATE_FAMILY: &str = "state";
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-const BLOCK_CACHE_BYTES: usize = 8 * MIB;
+/// The index of about a million events, so that reading streams of so many reads no block twice.
+const BLOCK_CACHE_BYTES: usize = 16 * MIB;
 /// A hundredth of the keys that are not there cost a read.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// The write-ahead log of the state grows as long as a write buffer is not full, so this bounds what an open replays.
