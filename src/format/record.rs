@@ -142,6 +142,19 @@ pub(crate) fn read(
     Ok((record, total))
 }
 
+/// The record at the start of `bytes`, which was checked where it stands, and how many bytes it takes.
+pub(crate) fn read_again(bytes: &[u8]) -> Option<(RecordRef<'_>, usize)> {
+    let mut fields = Bytes::new(bytes);
+    let checksum = fields.u32()?;
+    let body_bytes = index(fields.u32()?);
+    let version = Version::new(fields.u64()?);
+    let (flags, codec, schema_version) = (fields.u8()?, CodecId(fields.u8()?), fields.u16()?);
+    let record = parse_body(fields.take(body_bytes)?, flags)?;
+    let total = HEADER_BYTES + body_bytes;
+    let content = bytes.get(4..total)?;
+    Some((RecordRef { version, codec, schema_version, content, checksum, ..record }, total))
+}
+
 /// How long the record at the start of `bytes` says it is, unchecked; for a reader that then fetches and checks it.
 pub(crate) fn stated_length(bytes: &[u8]) -> Option<usize> {
     let mut fields = Bytes::new(bytes);
