@@ -255,6 +255,22 @@ impl<'a> FrameRef<'a> {
         Ok((body + to_u64(self.key_block()?.len()), body + to_u64(self.body.len())))
     }
 
+    /// Its records once more, after [`read`](Self::read) has checked them all: the bytes are those that were checked.
+    pub(crate) fn checked_records(&self) -> impl Iterator<Item = PlacedRecord<'a>> {
+        let key_bytes = self.key_block().map_or(0, <[u8]>::len);
+        let mut rest = self.body.get(key_bytes..).unwrap_or_default();
+        let mut offset = self.offset + to_u64(HEADER_BYTES + key_bytes);
+        (0..self.header.event_count).map(move |number| {
+            let (record, length) =
+                record::read_again(rest).unwrap_or_else(|| unreachable!("a record that was checked can be read"));
+            let sequence = self.header.first_sequence.plus(u64::from(number));
+            let placed = PlacedRecord { record, sequence, offset };
+            rest = rest.get(length..).unwrap_or_default();
+            offset += to_u64(length);
+            placed
+        })
+    }
+
     /// Its records, each checked when it is met.
     pub(crate) fn records(&self) -> Result<Records<'a>, FrameDefect> {
         let key_bytes = self.key_block()?.len();

@@ -58,6 +58,8 @@ fn what_is_written_is_read() {
             assert_eq!(records.len(), events);
             assert_eq!(records[events - 1].record.payload.len(), (events - 1) * 3);
             assert_eq!(records[events - 1].record.version, Version::new(events as u64));
+            let again: Vec<_> = frame.checked_records().collect();
+            assert_eq!(format!("{again:?}"), format!("{records:?}"));
         }
     }
 }

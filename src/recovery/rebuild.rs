@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fill;
 use super::walk::{self, Start};
 use crate::error::Result;
 use crate::index::tail::Tail;
@@ -21,7 +22,7 @@ pub(crate) fn rebuild(files: &Arc<LogFiles>, index: &Arc<dyn Index>, start: Star
         files,
         start,
         through,
-        &mut |frame| walk::take_into(&mut tail.borrow_mut(), frame),
+        &mut |frame| fill::take_into(&mut tail.borrow_mut(), frame),
         &mut |segment, position| {
             let mut finished = tail.take();
             finished.set_end(walk::watermark(files, segment, position));

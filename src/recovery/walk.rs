@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::format::frame::{FrameRef, PlacedRecord, to_u64};
+use crate::format::frame::{FrameRef, to_u64};
 use crate::format::segment::SegmentHeader;
-use crate::index::checkpoints;
-use crate::index::tail::{Misfit, Tail};
-use crate::index::{KeyEntry, Place, Watermark};
-use crate::log::cursor;
+use crate::index::Watermark;
 use crate::log::files::{self, LogFiles, Segment};
-use crate::log::scan::{Ahead, Position, Scanner, Step, Stop, offset_u32};
+use crate::log::scan::{Ahead, Position, Scanner, Step, Stop};
 use crate::log::window::{Source, Window};
 use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, Timestamp};
@@ -296,64 +293,6 @@ fn gone(start: Start) -> Error {
         "the segment where the index ends",
         "no such file",
     )
-}
-
-/// Takes a frame into the tail index.
-///
-/// # Errors
-/// `Corrupt`: its versions do not follow those before, or a record is not what this version writes.
-pub(crate) fn take_into(tail: &mut Tail, frame: &FrameRef<'_>) -> Result<()> {
-    let damaged = |defect| cursor::damaged_in(frame, defect);
-    for placed in frame.records().map_err(damaged)? {
-        let placed = placed.map_err(damaged)?;
-        let (stream, version) = (placed.record.stream, placed.record.version);
-        let place = place_of(frame, placed.sequence, placed.offset);
-        tail.record_read(stream, version, place, placed.record.correlation_id()).map_err(|misfit| {
-            let (expected, found) = match misfit {
-                Misfit::Name => ("a stream's name", "something else".to_owned()),
-                Misfit::Version => ("the next version of its stream", format!("version {version} of stream {stream}")),
-            };
-            files::corrupt(frame.segment(), placed.offset, placed.sequence, expected, found)
-        })?;
-        if stream == checkpoints::LOGGED_STREAM {
-            note_checkpoint(tail, &placed);
-        }
-    }
-    if let Some((key, content_hash)) = frame.key().map_err(damaged)? {
-        let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };
-        if tail.key(key).is_some() {
-            let found = format!("idempotency key {key:?} for a second time");
-            return Err(files::corrupt(
-                frame.segment(),
-                frame.offset,
-                frame.header.first_sequence,
-                "each key once",
-                found,
-            ));
-        }
-        tail.record_key(key.to_owned(), entry);
-    }
-    Ok(())
-}
-
-fn note_checkpoint(tail: &mut Tail, placed: &PlacedRecord<'_>) {
-    let record = &placed.record;
-    let (event_type, schema_version, codec) = (record.event_type, record.schema_version, record.codec);
-    match checkpoints::decode_logged(event_type, schema_version, codec, record.payload, placed.sequence) {
-        Some((name, sequence)) => tail.note_checkpoint(name, sequence),
-        None => {
-            tracing::warn!(sequence = %placed.sequence, event_type, "an event holds no checkpoint that can be read")
-        }
-    }
-}
-
-fn place_of(frame: &FrameRef<'_>, sequence: Sequence, offset: u64) -> Place {
-    Place {
-        sequence,
-        segment: frame.segment(),
-        frame_offset: offset_u32(frame.offset),
-        record_offset: offset_u32(offset),
-    }
 }
 
 /// Where the index will stand when it has taken in all through this position.

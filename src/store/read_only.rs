@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Control;
 use crate::format::identity::Identity;
 use crate::index::checkpoints::Checkpoints;
-use crate::index::tail::Tail;
 use crate::index::{Index, IndexProvider, MemoryIndexProvider};
 use crate::limits;
 use crate::log::files::{self, LogFiles};
@@ -26,6 +25,7 @@ use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::recovery::RecoveryReport;
 use crate::recovery::examine::{self, INDEX, LOG};
+use crate::recovery::fill::Filler;
 use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::walk::{self, Walk};
 use crate::snapshot::Snapshots;
@@ -57,14 +57,17 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
     let bound = if shows_durable_only { control.durable } else { Sequence::MAX };
     let watermark = index.watermark();
     let start = start_of_walk(&log_files, watermark.as_ref())?;
-    let mut tail = Tail::default();
+    let mut filler = Filler::default();
     let is_closed = !has_writer && watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
     let is_whole = is_closed && walk::ends_at(&log_files, start)?;
     let walked = if is_whole {
-        Walk::of_nothing(start)
+        Ok(Walk::of_nothing(start))
     } else {
-        walk::walk(&log_files, start, bound, &mut |frame| walk::take_into(&mut tail, frame), &mut |_, _| Ok(()))?
+        walk::walk(&log_files, start, bound, &mut |frame| filler.take(frame), &mut |_, _| Ok(()))
     };
+    // What does not fit came before what the walk met.
+    let mut tail = filler.finish()?;
+    let walked = walked?;
     walked.check_start(&log_files, start, watermark.as_ref())?;
     let witnesses = Witnesses {
         index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),

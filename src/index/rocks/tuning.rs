@@ -50,6 +50,8 @@ pub(super) fn database(role: Role) -> Options {
     let mut options = Options::default();
     options.create_if_missing(role == Role::Writer);
     options.create_missing_column_families(role == Role::Writer);
+    // RocksDB starts that many threads for each family, and ends them again, to open its files; a few are opened sooner by one.
+    options.set_max_file_opening_threads(1);
     options.set_max_open_files(if role == Role::Secondary { -1 } else { OPEN_FILES_MAX });
     options.set_max_background_jobs(2);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
