@@ -73,7 +73,7 @@ pub struct Report {
 fn time_max(scale: Scale) -> Duration {
     Duration::from_secs(match scale {
         Scale::Tiny => 1,
-        Scale::Short => 5,
+        Scale::Short => 3,
         Scale::Full => 20,
     })
 }
