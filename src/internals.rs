@@ -6,14 +6,14 @@
 
 use crate::format::bytes::{Bytes, index};
 use crate::format::checksum::{Salt, crc32};
-use crate::format::frame::{self, ALIGNMENT, FrameRef, HEADER_BYTES, to_u64};
+use crate::format::frame::{self, ALIGNMENT, Draft, FramePlace, FrameRef, HEADER_BYTES, to_u64};
 use crate::format::record::{self, DraftRecord};
 use crate::format::seal::Seal;
 use crate::format::segment::{self, SegmentHeader};
 use crate::format::{control as control_file, identity as identity_file};
 use crate::index::keys;
 use crate::recovery::examine::{IDENTITY, LOG};
-use crate::types::{Sequence, StoreId, Timestamp, Version};
+use crate::types::{EventId, NewEvent, Sequence, StoreId, StreamId, Timestamp, Version};
 
 /// The store that all bytes are taken to be of.
 const STORE: StoreId = StoreId::from_bytes([7; 16]);
@@ -28,6 +28,37 @@ pub fn frame(bytes: &[u8]) {
         repair_frame(repaired, OFFSET, None);
         read_frame(repaired);
     });
+}
+
+/// A commit of these events to one stream, encoded and completed as for its place in a segment, and shown to `taker`: for
+/// measuring.
+///
+/// # Panics
+/// An event is past a limit.
+pub fn encode_frame(stream: &StreamId, events: &[NewEvent], taker: &mut dyn FnMut(&[u8])) {
+    let Ok(mut draft) = Draft::new(None) else { unreachable!("no key is no wrong key") };
+    for event in events {
+        assert!(draft.push(stream, EventId::from_bytes([7; 16]), event).is_ok(), "the events are within the limits");
+    }
+    let place = FramePlace {
+        salt: Salt::new(STORE, SEGMENT),
+        offset: OFFSET,
+        first_sequence: SEGMENT,
+        durable_through: Sequence::ZERO,
+        timestamp: Timestamp::EPOCH,
+        chain: 0,
+        alignment: ALIGNMENT,
+    };
+    let versions: Vec<Version> = (1..).take(events.len()).map(Version::new).collect();
+    taker(draft.complete(place, &versions).0);
+}
+
+/// How many events a frame of [`encode_frame`] has, everything checked; `None` where it is none: for measuring.
+#[must_use]
+pub fn check_frame(bytes: &[u8]) -> Option<u32> {
+    let salt = Salt::new(STORE, SEGMENT);
+    let header = frame::read_header(bytes, salt, OFFSET, to_u64(bytes.len())).ok()?;
+    FrameRef::read(header, bytes, salt, OFFSET).ok().map(|frame| frame.header.event_count)
 }
 
 /// Calls `run` with a copy of `bytes`; a fuzzer's millions of cases share the room for it.

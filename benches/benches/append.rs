@@ -1,56 +1,64 @@
-//! Appends of 256-byte events to 10,000 streams, each beside its floor. The ratios of the two are in the bench `ratio`, which
-//! measures them in turns.
+//! Appends of 256-byte events to 10,000 streams, each beside its floor in the same group. The floors are those of the table, which
+//! measures floor and store in turns; see `cases`.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may stop by panicking")]
+#![allow(missing_docs, reason = "a bench has no callers")]
 
-mod common;
+use std::time::{Duration, Instant};
 
-use std::time::Duration;
+use bitacora_bench::bitacora_subject::{BitacoraSubject, options};
+use bitacora_bench::cases::Appends;
+use bitacora_bench::child::drive;
+use bitacora_bench::floor::{FloorSubject, Medium, Syncing};
+use bitacora_bench::place;
+use bitacora_bench::subject::{Durability, Subject};
+use bitacora_bench::workload::frame_bytes;
+use criterion::{Criterion, SamplingMode, Throughput};
 
-use bitacora::{Durability, Options};
-use common::{BenchStore, GroupedFile, RawFile, Workload};
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-
-fn count(iterations: u64) -> usize {
-    usize::try_from(iterations).unwrap()
+struct Shape {
+    name: &'static str,
+    durability: Durability,
+    writers: usize,
+    events: usize,
 }
 
-fn group<'a>(criterion: &'a mut Criterion, name: &str, events: u64) -> BenchmarkGroup<'a, WallTime> {
-    let mut group = criterion.benchmark_group(name);
-    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(events));
-    group
+const fn shape(name: &'static str, durability: Durability, writers: usize, events: usize) -> Shape {
+    Shape { name, durability, writers, events }
 }
 
-/// One writer: an iteration is one commit.
-fn alone(criterion: &mut Criterion, workload: &Workload, name: &str, durability: Durability, events: usize) {
-    let mut group = group(criterion, name, events as u64);
-    let mut floor = RawFile::new();
-    let bytes = workload.frame_bytes(events);
-    let is_synced = durability == Durability::Sync;
-    group.bench_function("floor", |bencher| {
-        bencher.iter_custom(|iterations| floor.append(count(iterations), bytes, is_synced));
-    });
-    let store = BenchStore::new(Options::new().durability(durability));
-    group.bench_function("bitacora", |bencher| {
-        bencher.iter_custom(|iterations| store.append(workload, 1, count(iterations), events));
-    });
-    group.finish();
+const SHAPES: &[Shape] = &[
+    shape("durable-1-writer", Durability::Sync, 1, 1),
+    shape("durable-16-writers", Durability::Sync, 16, 1),
+    shape("durable-64-writers", Durability::Sync, 64, 1),
+    shape("durable-100-events", Durability::Sync, 1, 100),
+    shape("durable-1000-events", Durability::Sync, 1, 1_000),
+    shape("buffered-1-event", Durability::Buffered, 1, 1),
+    shape("buffered-100-events", Durability::Buffered, 1, 100),
+];
+
+/// An iteration is one commit of each writer.
+fn append(subject: &dyn Subject, shape: &Shape, iterations: u64) -> Duration {
+    let appends = Appends {
+        durability: shape.durability,
+        writers: shape.writers,
+        commits: (0, 0),
+        events: shape.events,
+        is_one_stream: false,
+    };
+    let commits = usize::try_from(iterations).unwrap();
+    Duration::from_secs_f64(drive(subject, &appends, 0, commits, Duration::MAX).seconds)
 }
 
-/// Many writers: an iteration is one commit of each.
-fn grouped(criterion: &mut Criterion, workload: &Workload, name: &str, writers: usize) {
-    let mut group = group(criterion, name, writers as u64);
-    let floor = GroupedFile::new();
-    let bytes = workload.frame_bytes(1);
-    group.bench_function("floor", |bencher| {
-        bencher.iter_custom(|iterations| floor.append(writers, count(iterations), bytes));
-    });
-    let store = BenchStore::new(Options::new());
-    group.bench_function("bitacora", |bencher| {
-        bencher.iter_custom(|iterations| store.append(workload, writers, count(iterations), 1));
-    });
-    group.finish();
+/// On files of its own, made before the time begins: a raw file that is written again and again is no log.
+fn floor(shape: &Shape, iterations: u64) -> Duration {
+    let folder = place::folder();
+    let (medium, syncing) = match shape.durability {
+        Durability::Buffered => (Medium::Fallocated, Syncing::None),
+        Durability::Sync if shape.events >= 1_000 => (Medium::Fallocated, Syncing::DataSync),
+        Durability::Sync => (Medium::ZeroFilled, Syncing::DataSync),
+    };
+    let bytes = usize::try_from(iterations).unwrap() * shape.writers * frame_bytes(shape.events);
+    let floor = FloorSubject::new(folder.path(), medium, syncing, shape.writers > 1, shape.events, bytes);
+    append(&floor, shape, iterations)
 }
 
 fn main() {
@@ -59,11 +67,25 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    let workload = Workload::new();
-    alone(&mut criterion, &workload, "durable-1-writer", Durability::Sync, 1);
-    grouped(&mut criterion, &workload, "durable-16-writers", 16);
-    grouped(&mut criterion, &workload, "durable-64-writers", 64);
-    alone(&mut criterion, &workload, "durable-100-events", Durability::Sync, 100);
-    alone(&mut criterion, &workload, "buffered-1-event", Durability::Buffered, 1);
+    for shape in SHAPES {
+        let mut group = criterion.benchmark_group(shape.name);
+        let events = (shape.writers * shape.events) as u64;
+        group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(events));
+        group.bench_function("floor", |bencher| bencher.iter_custom(|iterations| floor(shape, iterations)));
+        let folder = place::folder();
+        let store = BitacoraSubject::open(folder.path(), options(shape.durability));
+        group.bench_function("bitacora", |bencher| {
+            bencher.iter_custom(|iterations| append(&store, shape, iterations));
+        });
+        group.finish();
+        Box::new(store).close();
+    }
+    clock(&mut criterion);
     criterion.final_summary();
+}
+
+/// What the benches themselves cost a commit: one reading of the clock.
+fn clock(criterion: &mut Criterion) {
+    let started = Instant::now();
+    criterion.bench_function("reading-of-the-clock", |bencher| bencher.iter(|| started.elapsed()));
 }

@@ -1,7 +1,7 @@
 //! How long services take to come back: 1,000,000 events over 10,000 wallets, restored in full, incrementally, one alone, and as of
 //! a past time, against the scan of the same log in the same run.
 //!
-//! A table, since each line is a whole recovery and no inner loop. `cargo bench --bench recovery`; a first argument that is a
+//! A table, since each line is a whole recovery and no inner loop. `cargo bench -p bitacora-bench --bench recovery`; a first argument that is a
 //! number is the events, in place of 1,000,000. The last table is where the constants of `src/aggregate/restore.rs` come from.
 
 #![allow(
@@ -11,8 +11,6 @@
     clippy::cast_precision_loss,
     reason = "a bench may stop by panicking, and shows what it measured"
 )]
-
-mod common;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -26,7 +24,7 @@ use bitacora::service::{self, RecoverOptions, RecoveryService, Strategy, Trigger
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::{FundsDeposited, Wallet, WalletCommand, WalletEvent, WalletLimits};
 use bitacora::{Commit, Durability, ExpectedVersion, Metadata, Options, Sequence, Store, StreamId};
-use common::{BenchStore, folder};
+use bitacora_bench::place::folder;
 
 const WALLETS: usize = 10_000;
 const EVENTS: usize = 1_000_000;
@@ -36,10 +34,10 @@ const IN_A_COMMIT: usize = 100;
 const ROUNDS: usize = 3;
 
 struct Till {
-    bench: BenchStore,
+    store: Store,
     wallets: Repository<Wallet>,
     streams: Vec<StreamId>,
-    _gateway: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     orchestrator: Orchestrator,
 }
 
@@ -49,18 +47,19 @@ fn user_id(number: usize) -> String {
 
 impl Till {
     fn new() -> Self {
-        let bench = BenchStore::new(Options::new().durability(Durability::Buffered));
-        let wallets: Repository<Wallet> = Repository::new(bench.store.clone(), SnapshotPolicy::Never);
-        let gateway = folder();
-        let card = FileGateway::open_with(gateway.path().join("gateway"), GatewayProfile::always_approve()).unwrap();
+        let folder = folder();
+        let options = Options::new().durability(Durability::Buffered);
+        let store = Store::create_new(folder.path().join("store"), options).unwrap();
+        let wallets: Repository<Wallet> = Repository::new(store.clone(), SnapshotPolicy::Never);
+        let card = FileGateway::open_with(folder.path().join("gateway"), GatewayProfile::always_approve()).unwrap();
         let options = OrchestratorOptions::default();
         let orchestrator = Orchestrator::new(wallets.clone(), Arc::new(card), options).unwrap();
         let streams = (0..WALLETS).map(|number| Repository::<Wallet>::stream(&user_id(number)).unwrap()).collect();
-        Self { bench, wallets, streams, _gateway: gateway, orchestrator }
+        Self { store, wallets, streams, _folder: folder, orchestrator }
     }
 
     fn store(&self) -> &Store {
-        &self.bench.store
+        &self.store
     }
 
     /// Appends the same event to every wallet, in commits of many.

@@ -73,7 +73,7 @@ pub struct Report {
 fn time_max(scale: Scale) -> Duration {
     Duration::from_secs(match scale {
         Scale::Tiny => 1,
-        Scale::Short => 5,
+        Scale::Short => 3,
         Scale::Full => 20,
     })
 }
@@ -83,10 +83,22 @@ fn time_max(scale: Scale) -> Duration {
 /// # Errors
 /// It failed, or said nothing.
 pub fn run(job: &Job) -> Result<Option<Report>, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    run_under(&[], job)
+}
+
+/// As [`run`], started by another program: its name and its first arguments.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_under(starter: &[String], job: &Job) -> Result<Option<Report>, String> {
+    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
+    let words = starter.iter().map(Into::into).chain([itself.into_os_string()]);
+    let words: Vec<std::ffi::OsString> = words.collect();
+    let (program, arguments) = words.split_first().ok_or("no program")?;
     let task = &job.task;
     let job = serde_json::to_string(job).map_err(|error| error.to_string())?;
     let output = Command::new(program)
+        .args(arguments)
         .args(["child", &job])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

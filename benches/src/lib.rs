@@ -4,11 +4,6 @@
 //! of its own ([`child`]), and the subjects take turns, so that what disturbs the machine disturbs all of them. The command
 //! `table` fills the table of `src/docs/performance.md`; the benches of criterion look at single operations.
 
-#![cfg_attr(
-    feature = "rocksdb",
-    allow(clippy::disallowed_methods, reason = "a bench's time is the machine's, not the store's")
-)]
-
 #[cfg(feature = "rocksdb")]
 pub mod bitacora_subject;
 #[cfg(feature = "rocksdb")]

@@ -25,6 +25,8 @@ pub enum Part {
         commits: usize,
         /// In a commit.
         events: usize,
+        /// Whether the store is closed, which puts what it holds into the index.
+        is_closed: bool,
     },
     /// Scans of all events.
     Scan {
@@ -56,13 +58,17 @@ pub enum Part {
 #[must_use]
 pub fn work(job: &Job, part: Part) -> Report {
     match part {
-        Part::Append { is_durable, writers, commits, events } => {
+        Part::Append { is_durable, writers, commits, events, is_closed } => {
             let durability = if is_durable { Durability::Sync } else { Durability::Buffered };
             let shape = Appends { durability, writers, commits: (0, 0), events, is_one_stream: false };
             let bytes = (commits + 1) * writers * frame_bytes(events);
             let subject = open(job, durability, writers, events, bytes);
             let report = drive(subject.as_ref(), &shape, 0, commits, Duration::MAX);
-            subject.close();
+            if is_closed {
+                subject.close();
+            } else {
+                std::mem::forget(subject);
+            }
             report
         }
         Part::Scan { times } => {

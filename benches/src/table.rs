@@ -1,7 +1,7 @@
 //! The table: runs the cases, each subject in turn, and prints a line as soon as it is known.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cases::{CASES, Case, Metric, Prepared, Row, Scale, Target, Work};
 use crate::child::{self, Job, Report, Task};
@@ -25,12 +25,18 @@ pub struct Run {
 struct Column {
     name: String,
     note: String,
+    has_group_commit: bool,
 }
 
 #[cfg(feature = "peers")]
 fn peers(run: &Run) -> Vec<Column> {
     let all = if run.has_peers { crate::peers::all() } else { Vec::new() };
-    all.into_iter().map(|peer| Column { name: peer.name.to_owned(), note: peer.note.to_owned() }).collect()
+    let column = |peer: crate::peers::Peer| Column {
+        name: peer.name.to_owned(),
+        note: peer.note.to_owned(),
+        has_group_commit: peer.has_group_commit,
+    };
+    all.into_iter().map(column).collect()
 }
 
 #[cfg(not(feature = "peers"))]
@@ -40,11 +46,33 @@ fn peers(run: &Run) -> Vec<Column> {
 }
 
 /// Where everything of a run lies.
-struct Files {
+#[derive(Debug)]
+pub(crate) struct Files {
     folder: tempfile::TempDir,
 }
 
 impl Files {
+    pub(crate) fn new() -> Self {
+        Self { folder: place::folder() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where a turn has its files that needs none of another's.
+    fn turn(&self) -> PathBuf {
+        self.folder.path().join("turn")
+    }
+
+    /// Removes what a turn has left, and waits for the disk.
+    pub(crate) fn clear(&self) {
+        if self.turn().exists() {
+            std::fs::remove_dir_all(self.turn()).unwrap();
+        }
+        place::settle(self.folder.path());
+    }
+
     /// Where a subject has what it is to read.
     fn prepared(&self, subject: &str, prepared: Prepared) -> PathBuf {
         self.folder.path().join(format!("{}{}", owner(subject).replace(' ', "-"), prepared.suffix()))
@@ -66,7 +94,7 @@ type Reports = BTreeMap<String, Vec<Report>>;
 /// Runs the cases and prints the table. Returns whether every target was met.
 #[must_use]
 pub fn print(run: &Run) -> bool {
-    let files = Files { folder: place::folder() };
+    let files = Files::new();
     let peers = peers(run);
     println!("{}; payloads of {} bytes", place::machine(files.folder.path()), crate::workload::PAYLOAD_BYTES);
     println!("over {} streams, medians of {} rounds.\n", crate::workload::STREAMS, run.rounds);
@@ -78,7 +106,7 @@ pub fn print(run: &Run) -> bool {
     }
     println!("{head}\n{rule}");
     let (mut further, mut are_all_met) = (Vec::new(), true);
-    for case in CASES.iter().filter(|case| is_chosen(run, case)) {
+    for case in chosen(run) {
         let reports = measure(run, &files, &peers, case);
         for row in case.rows {
             are_all_met &= print_row(row, &reports, &peers);
@@ -88,6 +116,11 @@ pub fn print(run: &Run) -> bool {
     }
     print_further(&further, &peers);
     are_all_met
+}
+
+/// The cases of a run.
+pub(crate) fn chosen(run: &Run) -> impl Iterator<Item = &'static Case> {
+    CASES.iter().filter(|case| is_chosen(run, case))
 }
 
 fn is_chosen(run: &Run, case: &Case) -> bool {
@@ -104,7 +137,9 @@ fn subjects(case: &Case, peers: &[Column]) -> Vec<String> {
     names.push("bitacora".to_owned());
     names.extend(case.further.iter().map(|(name, _)| (*name).to_owned()));
     if case.is_for_peers {
-        names.extend(peers.iter().map(|peer| peer.name.clone()));
+        let has_many_writers = matches!(case.work, Work::Append(shape) if shape.writers > 1);
+        let can = |peer: &&Column| peer.has_group_commit || !has_many_writers;
+        names.extend(peers.iter().filter(can).map(|peer| peer.name.clone()));
     }
     names
 }
@@ -133,33 +168,34 @@ fn measure(run: &Run, files: &Files, peers: &[Column], case: &Case) -> Reports {
     reports
 }
 
-/// One subject's turn, in a folder of its own or in what was prepared for it. `None`: it cannot do that, or failed, and the
-/// table has a gap there.
+/// One subject's turn. `None`: it cannot do that, or failed, and the table has a gap there.
 fn turn(run: &Run, files: &Files, case: &Case, subject: &str) -> Option<Report> {
-    let task = Task::Case(case.name.to_owned());
-    let fresh = files.folder.path().join("turn");
+    let job = job_of(run, files, case, subject)?;
+    let report = child::run(&job).inspect_err(|error| eprintln!("{error}")).ok().flatten();
+    files.clear();
+    report
+}
+
+/// What a subject is to do, in a folder of its own or in what was prepared for it. `None`: that could not be prepared.
+pub(crate) fn job_of(run: &Run, files: &Files, case: &Case, subject: &str) -> Option<Job> {
     let folder = match case.work.prepared() {
+        Some(prepared) if !prepare(run, files, subject, prepared) => return None,
         // Each turn opens what the kill left, and not what the turn before made of it. Other stores have too many files that
         // might be written to; they go on with what they have.
         Some(prepared @ Prepared::Killed(_)) if subject == "bitacora" => {
-            opening::copy_store(&files.prepared(subject, prepared), &fresh).unwrap();
-            place::settle(files.folder.path());
-            fresh.clone()
+            opening::copy_store(&files.prepared(subject, prepared), &files.turn()).unwrap();
+            place::settle(files.folder());
+            files.turn()
         }
         Some(prepared @ Prepared::Wallets(_)) => files.prepared("bitacora", prepared),
         Some(prepared) => files.prepared(subject, prepared),
         None => {
-            std::fs::create_dir_all(&fresh).unwrap();
-            fresh.clone()
+            std::fs::create_dir_all(files.turn()).unwrap();
+            files.turn()
         }
     };
-    let job = Job { task, subject: subject.to_owned(), folder, scale: run.scale };
-    let report = child::run(&job).inspect_err(|error| eprintln!("{error}")).ok().flatten();
-    if fresh.exists() {
-        std::fs::remove_dir_all(&fresh).unwrap();
-    }
-    place::settle(files.folder.path());
-    report
+    let task = Task::Case(case.name.to_owned());
+    Some(Job { task, subject: subject.to_owned(), folder, scale: run.scale })
 }
 
 /// Makes what a subject is to read, once a run; whether that worked.

@@ -3,6 +3,7 @@
 //! - `table [--short | --tiny] [--peers] [part of a case's name...]`: the table. With names, only those cases.
 //! - `table rolls`, `growth`, `cold` `[--short | --tiny]`: what a line cannot show.
 //! - `table syscalls`: calls per commit; needs `strace`.
+//! - `table profile [--short | --tiny] [part of a case's name...]`: where the time goes; needs `perf`.
 //! - `table instructions [--keep]`: instructions an event; needs `valgrind`. Fails where there are more than
 //!   `benches/instructions.txt` says; `--keep` writes that file instead.
 //!
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use bitacora_bench::cases::Scale;
 use bitacora_bench::child::{self, Job};
-use bitacora_bench::commands::{cold, growth, instructions, rolls, syscalls};
+use bitacora_bench::commands::{cold, growth, instructions, profile, rolls, syscalls};
 use bitacora_bench::table::{self, Run};
 
 fn main() -> ExitCode {
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
         (false, true) => Scale::Short,
         (false, false) => Scale::Full,
     };
+    let rounds = if scale == Scale::Tiny { 1 } else { 5 };
+    let is_name = |argument: &&String| !argument.starts_with("--") && *argument != "profile";
+    let chosen = arguments.iter().filter(is_name).cloned().collect();
+    let run = Run { scale, rounds, has_peers: has("--peers"), chosen };
     let mut is_well = true;
     match arguments.first().map(String::as_str) {
         Some("rolls") => rolls::print(scale),
@@ -43,11 +48,10 @@ fn main() -> ExitCode {
         Some("cold") => cold::print(scale),
         Some("syscalls") => syscalls::print(scale),
         Some("instructions") => is_well = instructions::print(has("--keep")),
+        Some("profile") => profile::print(&run),
+        // A target that is missed is told and no failure: the figures are the machine's too.
         _ => {
-            let rounds = if scale == Scale::Tiny { 1 } else { 5 };
-            let chosen = arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
-            // A target that is missed is told and no failure: the figures are the machine's too.
-            let _ = table::print(&Run { scale, rounds, has_peers: has("--peers"), chosen });
+            let _ = table::print(&run);
         }
     }
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }

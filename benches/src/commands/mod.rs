@@ -3,5 +3,6 @@
 pub mod cold;
 pub mod growth;
 pub mod instructions;
+pub mod profile;
 pub mod rolls;
 pub mod syscalls;

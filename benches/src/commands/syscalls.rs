@@ -33,7 +33,7 @@ pub fn print(scale: Scale) {
         let commits = if scale == Scale::Full { commits * 4 } else { commits };
         for (subject, title) in [("floor", "floor"), ("bitacora", "Bitacora")] {
             let [few, many] = [commits, commits * 3].map(|commits| {
-                let part = Part::Append { is_durable: true, writers, commits, events };
+                let part = Part::Append { is_durable: true, writers, commits, events, is_closed: true };
                 count(subject, part)
             });
             let each = |calls: f64, before: f64| (calls - before) / (writers * commits * 2) as f64;

@@ -55,7 +55,8 @@ impl RawLog {
     /// The disk fails.
     #[must_use]
     pub fn new(folder: &Path, medium: Medium, syncing: Syncing, bytes: usize) -> Self {
-        let count = if medium == Medium::ZeroFilled { bytes.div_ceil(FILE_BYTES).max(1) + 1 } else { 1 };
+        // A little more, since the end of a file is left where a frame does not fit.
+        let count = if medium == Medium::ZeroFilled { (bytes + bytes / 50).div_ceil(FILE_BYTES).max(1) } else { 1 };
         let mut ready: VecDeque<File> = (0..count).map(|number| make(folder, medium, syncing, number)).collect();
         let file = ready.pop_front().unwrap();
         Self { folder: folder.to_owned(), medium, syncing, file, ready, offset: 0, made: count }
