@@ -36,7 +36,7 @@ pub fn frame(bytes: &[u8]) {
 /// # Panics
 /// An event is past a limit.
 pub fn encode_frame(stream: &StreamId, events: &[NewEvent], taker: &mut dyn FnMut(&[u8])) {
-    let Ok(mut draft) = Draft::new(None) else { unreachable!("no key is no wrong key") };
+    let Ok(mut draft) = Draft::new(None, 0, 0) else { unreachable!("no key is no wrong key") };
     for event in events {
         assert!(draft.push(stream, EventId::from_bytes([7; 16]), event).is_ok(), "the events are within the limits");
     }
@@ -50,7 +50,7 @@ pub fn encode_frame(stream: &StreamId, events: &[NewEvent], taker: &mut dyn FnMu
         alignment: ALIGNMENT,
     };
     let versions: Vec<Version> = (1..).take(events.len()).map(Version::new).collect();
-    taker(draft.complete(place, &versions).0);
+    taker(draft.complete(place, versions.iter().copied()).0);
 }
 
 /// How many events a frame of [`encode_frame`] has, everything checked; `None` where it is none: for measuring.
