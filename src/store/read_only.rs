@@ -66,8 +66,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         walk::walk(&log_files, start, bound, &mut |frame| filler.take(frame), &mut |_, _| Ok(()))
     };
     // What does not fit came before what the walk met.
-    let mut tail = filler.finish()?;
-    let walked = walked?;
+    let (mut tail, walked) = (filler.finish()?, walked?);
     walked.check_start(&log_files, start, watermark.as_ref())?;
     let witnesses = Witnesses {
         index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),
