@@ -79,3 +79,25 @@ impl PeakMemory {
         self.thread.join().unwrap()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_of_many_is_found_whatever_their_order() {
+        assert_eq!(median(vec![9.0, 1.0, 5.0]).total_cmp(&5.0), std::cmp::Ordering::Equal);
+        let numbers: Vec<u32> = (0..1_000).collect();
+        assert_eq!([permille(&numbers, 500), permille(&numbers, 990), permille(&[], 990)], [500, 990, 0]);
+    }
+
+    #[test]
+    fn the_counters_of_this_process_are_read() {
+        assert!(anonymous_bytes() > 0, "a process has memory");
+        let before = cpu_micros();
+        let watched = PeakMemory::watch();
+        let filled = vec![1u8; 64 * 1024 * 1024];
+        assert!(watched.stop() >= filled.len() as u64, "what was filled is in the peak");
+        assert!(cpu_micros() > before, "filling takes time");
+    }
+}

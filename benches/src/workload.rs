@@ -65,3 +65,25 @@ pub fn frame_bytes(events: usize) -> usize {
     const FRAME_HEADER: usize = 56;
     (FRAME_HEADER + events * record_bytes()).next_multiple_of(8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_is_given_as_many_bytes_as_a_commit_takes() {
+        for count in [1, 2, 100] {
+            let events: Vec<NewEvent> = (0..count).map(|_| NewEvent { payload: payload(), ..empty_event() }).collect();
+            let mut length = 0;
+            bitacora::internals::encode_frame(&stream_id(7), &events, &mut |frame| length = frame.len());
+            assert_eq!(frame_bytes(count), length, "{count} events");
+        }
+    }
+
+    #[test]
+    fn the_streams_take_turns() {
+        let mut seen: Vec<usize> = (0..STREAMS).map(stream_of).collect();
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(0..STREAMS), "each once before any comes again");
+    }
+}
