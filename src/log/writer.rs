@@ -23,7 +23,7 @@ use crate::types::{Sequence, Timestamp, Version};
 
 /// Groups of at least so many bytes are not written over zeros: by then the sync of what was never written costs less than
 /// writing everything twice.
-const LARGE_BYTES: u64 = 64 * 1024;
+const LARGE_BYTES: u64 = 16 * 1024;
 
 /// So much is written without a sync before one is made beside the writer.
 const FLUSH_BYTES: u64 = 8 * 1024 * 1024;

@@ -57,8 +57,6 @@ impl Shared {
             drop(writer);
             self.wait(&group);
         };
-        // The last group may still be being shown.
-        drop(self.showing.lock());
         let closed = (|| {
             writer.sync()?;
             if writer.wants_mark() {

@@ -214,8 +214,9 @@ impl Shared {
     /// # Errors
     /// `Io`: the sync failed, and the store is poisoned.
     pub(crate) fn sync_beside(&self) -> Result<Sequence> {
+        let writer = self.writer()?;
         let ticket = {
-            let writer = self.writer_at_rest()?;
+            let writer = writer.lock();
             // Who has synced and then failed did not note it.
             self.note_durable(writer.durable());
             writer.sync_ticket()
@@ -225,7 +226,7 @@ impl Shared {
                 self.poison(&error);
                 return Err(error);
             }
-            let mut writer = self.writer_at_rest()?;
+            let mut writer = writer.lock();
             writer.synced(&ticket);
             self.note_durable(writer.durable());
         }

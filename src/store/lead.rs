@@ -2,55 +2,36 @@
 
 use std::sync::Arc;
 
-use super::shared::{CommitState, InFlight, Shared, unknown};
+use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::index::tail::Tail;
 use crate::index::{KeyEntry, Place};
 use crate::limits;
 use crate::log::queue::{Group, GroupResult};
-use crate::log::scan::{Position, offset_u32};
+use crate::log::scan::offset_u32;
 use crate::log::writer::{LogWriter, WriteError};
 use crate::recovery::walk::watermark;
 use crate::sabotage::{self, Defect};
 use crate::sync::MutexGuard;
-use crate::types::{Sequence, Timestamp};
 
 /// Poisons the store if whoever leads does not come to the end, so that nobody waits for ever.
 struct LeadGuard<'a> {
     shared: &'a Shared,
-    /// What is led; once the lead is handed over, nobody else answers it.
-    group: Option<Arc<Group>>,
     is_armed: bool,
 }
 
 impl Drop for LeadGuard<'_> {
     fn drop(&mut self) {
         if self.is_armed {
-            let cause = Error::new(ErrorKind::Io, "a thread panicked while it wrote a group of commits");
-            self.shared.poison(&cause);
-            if let Some(group) = self.group.take() {
-                group.resolve(GroupResult {
-                    completed: 0,
-                    failure: Some(unknown(&cause)),
-                    timestamp: Timestamp::EPOCH,
-                });
-            }
+            self.shared.poison(&Error::new(ErrorKind::Io, "a thread panicked while it wrote a group of commits"));
         }
     }
-}
-
-/// What is to be shown of a group, as the writer left it.
-#[derive(Clone, Copy)]
-struct Written {
-    segment: Sequence,
-    position: Position,
-    durable: Sequence,
 }
 
 impl Shared {
     /// Writes the forming group, whose lead token the caller has.
     pub(crate) fn lead(&self) {
-        let mut guard = LeadGuard { shared: self, group: None, is_armed: true };
+        let mut guard = LeadGuard { shared: self, is_armed: true };
         let Some(writer) = &self.writer else { unreachable!("nothing joins where there is no writer") };
         let mut writer = writer.lock();
         let (group, mut commits) = {
@@ -62,7 +43,6 @@ impl Shared {
             }
             state.queue.take()
         };
-        guard.group = Some(Arc::clone(&group));
         let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync);
         let rolls = writer.rolls();
         let (done, outcome) = writer.write(&mut commits, self.now(), &|| self.make_way());
@@ -117,43 +97,31 @@ impl Shared {
         failure: Option<Error>,
         is_tail_full: bool,
     ) {
+        let timestamp = writer.position().timestamp;
         let wants_chores = writer.is_flush_due() || is_tail_full;
-        let written = Written { segment: writer.segment(), position: writer.position(), durable: writer.durable() };
-        let timestamp = written.position.timestamp;
-        let showing = self.showing.lock();
         let mut state = self.commits.lock();
         if state.queue.poisoned().is_some() {
             // Another thread's sync failed meanwhile, and it has answered everybody.
             return;
         }
+        self.show(&writer, commits.get(..done).unwrap_or_default(), is_tail_full);
         let abandoned = failure.as_ref().map(|_| {
             state.reserved.clear();
             state.keys.clear();
-            state.next = written.position.next;
+            state.next = writer.position().next;
             state.queue.abandon_forming().0
         });
-        let next = state.queue.finish();
-        let has_members = state.queue.is_waiting();
-        if abandoned.is_some() || is_tail_full {
-            self.show(written, commits.get(..done).unwrap_or_default(), is_tail_full);
-            if abandoned.is_none() {
-                release(&mut state, group, commits);
-            }
-            drop((state, writer));
-            if has_members {
-                next.word.wake_one();
-            }
-        } else {
-            // The next group may be written while this one is shown.
-            drop((state, writer));
-            if has_members {
-                next.word.wake_one();
-            }
-            let mut state = self.commits.lock();
-            self.show(written, commits, false);
+        if abandoned.is_none() {
             release(&mut state, group, commits);
         }
-        drop(showing);
+        let next = state.queue.finish();
+        let has_members = state.queue.is_waiting();
+        drop(state);
+        // Whoever leads next needs not wait until all members of this group are woken.
+        drop(writer);
+        if has_members {
+            next.word.wake_one();
+        }
         if let Some(abandoned) = abandoned {
             abandoned.resolve(GroupResult { completed: 0, failure: failure.clone(), timestamp });
         }
@@ -165,18 +133,18 @@ impl Shared {
     }
 
     /// Takes the commits, which are written, into the tail, and lets readers see them.
-    fn show(&self, written: Written, commits: &[InFlight], is_tail_full: bool) {
-        let Written { segment, position, durable } = written;
+    fn show(&self, writer: &LogWriter, commits: &[InFlight], is_tail_full: bool) {
         // A tail that waits to be ingested is known to be durable.
-        self.note_durable(durable);
+        self.note_durable(writer.durable());
         let mut view = self.view.write();
         commits.iter().for_each(|commit| take_in(&mut view.active, commit));
         if is_tail_full {
-            view.freeze(watermark(&self.files, segment, position));
+            view.freeze(watermark(&self.files, writer.segment(), writer.position()));
         }
         drop(view);
+        let position = writer.position();
         let shown = if commits.is_empty() { self.places.sequence() } else { position.next.previous() };
-        assert!(!self.syncs_each() || shown <= durable, "nothing is shown before it is synced");
+        assert!(!self.syncs_each() || shown <= writer.durable(), "nothing is shown before it is synced");
         self.places.show(shown, position.timestamp);
     }
 }

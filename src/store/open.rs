@@ -462,7 +462,6 @@ impl Opening<'_> {
             index,
             latch,
             writer: Some(Mutex::new(writer)),
-            showing: Default::default(),
             commits: Mutex::new(CommitState::new(log.position.next, to_u64(limits::GROUP_BYTES_MAX))),
             view: RwLock::new(View::new(tail)),
             places: Visible::new(last_sequence, last_sequence, log.position.timestamp),

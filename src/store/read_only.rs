@@ -94,7 +94,6 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         index,
         latch: Latch::default(),
         writer: None,
-        showing: Default::default(),
         commits: no_commits(walked.position.next),
         view: RwLock::new(View::new(tail)),
         places: Visible::new(sequence, sequence, walked.position.timestamp),

@@ -26,10 +26,10 @@ use crate::log::writer::{LogWriter, Pending};
 use crate::recovery::RecoveryReport;
 use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
-/// Locks are taken in this order: `keeping`, `writer`, `ingestion`, `showing`, `commits`, `view`.
+/// Locks are taken in this order: `keeping`, `writer`, `ingestion`, `commits`, `view`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
@@ -45,9 +45,6 @@ pub(crate) struct Shared {
     pub(crate) latch: Latch,
     /// `None` where the store is open to read.
     pub(crate) writer: Option<Mutex<LogWriter>>,
-    /// Held while a group that is written is shown. It is taken before the writer is given back, so that groups are shown in the
-    /// order in which they were written, and the next one may be written meanwhile.
-    pub(crate) showing: Mutex<()>,
     pub(crate) commits: Mutex<CommitState>,
     pub(crate) view: RwLock<View>,
     pub(crate) places: Visible,
@@ -174,16 +171,6 @@ impl Shared {
         self.writer.as_ref().ok_or_else(|| Error::new(ErrorKind::ReadOnly, "the store was opened to read"))
     }
 
-    /// The writer, after all that it has written is shown.
-    ///
-    /// # Errors
-    /// As [`writer`](Self::writer).
-    pub(crate) fn writer_at_rest(&self) -> Result<MutexGuard<'_, LogWriter>> {
-        let writer = self.writer()?.lock();
-        drop(self.showing.lock());
-        Ok(writer)
-    }
-
     /// # Errors
     /// `Closed`.
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -227,22 +214,18 @@ impl Shared {
             "an earlier failure stopped this store; open it again",
             cause.clone(),
         );
+        let unknown = Error::with_source(
+            ErrorKind::CommitUnknown,
+            "the commit may be durable or not; open the store again and repeat it with the same idempotency key",
+            cause.clone(),
+        );
         let (led, forming) = self.commits.lock().queue.poison(poisoned.clone());
         let failed = |failure| GroupResult { completed: 0, failure: Some(failure), timestamp: Timestamp::EPOCH };
         if let Some(led) = led {
-            led.resolve(failed(unknown(cause)));
+            led.resolve(failed(unknown));
         }
         forming.resolve(failed(poisoned));
         self.chores.wake();
         self.watch.wake();
     }
-}
-
-/// What a commit is answered whose write or sync did not come to its end.
-pub(crate) fn unknown(cause: &Error) -> Error {
-    Error::with_source(
-        ErrorKind::CommitUnknown,
-        "the commit may be durable or not; open the store again and repeat it with the same idempotency key",
-        cause.clone(),
-    )
 }
