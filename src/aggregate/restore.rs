@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::panic::resume_unwind;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+
+use foldhash::quality::RandomState;
 
 use super::{Aggregate, EventContext, Loaded, Repository};
 use crate::error::{ErrorKind, Result};
@@ -25,22 +26,22 @@ const STATES_MAX: usize = 16_384;
 /// Threads beyond which a disk of a till gives nothing more.
 const THREADS_MAX: usize = 4;
 
-/// Events that a pass gives to a thread at a time.
-const EVENTS_AT_ONCE: usize = 512;
+/// How often a pass tells how far it has come.
+const TOLD_EVERY_EVENTS: usize = 512;
 
 /// What an aggregate's own read costs before its first event: its head and its places in the index. Nanoseconds, as the other
-/// three. All are rounded from what `benches/recovery.rs` (its last table) measured over 10,000 wallets of 100 events each, warm in
-/// memory, with the index in memory. What decides is how they compare.
-const AGGREGATE_NANOS: u64 = 20_000;
+/// three. All are rounded from what the table of the benches measured over 10,000 wallets of 100 events each, warm in memory. What
+/// decides is how they compare.
+const AGGREGATE_NANOS: u64 = 8_000;
 
 /// What an event costs in a read of its stream, beside decoding and applying it.
-const EVENT_NANOS: u64 = 1_000;
+const EVENT_NANOS: u64 = 250;
 
 /// What an event costs that a pass walks over, its own or another's.
-const WALKED_NANOS: u64 = 650;
+const WALKED_NANOS: u64 = 100;
 
 /// What decoding and applying an event costs, which both ways have to do.
-const APPLIED_NANOS: u64 = 500;
+const APPLIED_NANOS: u64 = 300;
 
 /// How many aggregates are restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct RestoreCost {
     pub events: u64,
     /// Events that a pass would walk over: from the first of these to the log's end.
     pub log_events: u64,
-    /// Threads that reads can be spread over. The walk of a pass is one thread's.
+    /// Threads that reads can be spread over. The walk of a pass each does for itself.
     pub threads: u64,
 }
 
@@ -74,13 +75,8 @@ impl RestoreCost {
         let each = each.saturating_add(self.events.saturating_mul(EVENT_NANOS)).saturating_add(applied);
         // A machine of n cores reads no n times as fast: half of each further one counts.
         let each = each.saturating_mul(2) / threads.saturating_add(1);
-        // One thread walks, the others apply meanwhile.
-        let walked = self.log_events.saturating_mul(WALKED_NANOS);
-        let pass = match threads {
-            1 => walked.saturating_add(applied),
-            _ if applied / (threads - 1) > walked => applied / (threads - 1),
-            _ => walked,
-        };
+        // Each thread walks over all of it, and applies its part.
+        let pass = self.log_events.saturating_mul(WALKED_NANOS).saturating_add(applied / threads);
         if pass < each { RestoreWay::OnePass } else { RestoreWay::EachByItself }
     }
 }
@@ -175,12 +171,14 @@ impl<A: Aggregate> Slot<A> {
         self.state.as_ref().map_or(0, |loaded| self.head.min(version_max).get().saturating_sub(loaded.version.get()))
     }
 
-    /// Takes in an event of a pass; those that the start holds already are passed over.
+    /// Whether an event of a pass is to be taken in; those that the start holds already are passed over.
+    fn wants(&self, version: Version, walk: &Walk<'_, A>) -> bool {
+        self.state.as_ref().is_ok_and(|loaded| version > loaded.version && version <= walk.version_max)
+    }
+
+    /// Takes in an event of a pass that is wanted.
     fn take(&mut self, event: &Event, walk: &Walk<'_, A>) {
         let Ok(loaded) = &mut self.state else { return };
-        if event.version <= loaded.version || event.version > walk.version_max {
-            return;
-        }
         assert_eq!(event.version, loaded.version.next(), "a stream is read without gaps");
         match (walk.decode)(event) {
             Ok(fact) => {
@@ -302,15 +300,12 @@ impl<A: Aggregate> Repository<A> {
         let version_max = options.version_max;
         let decode = |event: &Event| self.decode_event(event);
         let walk = Walk { store: self.store(), first, end, version_max, decode: &decode };
-        let told = |event: &Event| {
-            let walked = event.sequence.get().saturating_sub(first.get());
+        let told = |sequence: Sequence| {
+            let walked = sequence.get().saturating_sub(first.get());
             let done = u128::from(total) * u128::from(walked) / u128::from(length.max(1));
             progress(u64::try_from(done).unwrap_or(total));
         };
-        match options.threads.get() {
-            1 => walk.alone(slots, &told)?,
-            threads => walk.with_appliers(slots, threads - 1, &told)?,
-        }
+        walk.over_in_parts(slots, options.threads.get(), &told)?;
         progress(total);
         Ok(())
     }
@@ -326,109 +321,42 @@ struct Walk<'a, A: Aggregate> {
 }
 
 impl<A: Aggregate> Walk<'_, A> {
-    /// Shows each event of an aggregate that is restored, with the aggregate's place.
-    fn each(
-        &self,
-        places: &HashMap<String, usize>,
-        told: &dyn Fn(&Event),
-        take: &mut dyn FnMut(usize, Event),
-    ) -> Result<()> {
+    /// Applies the events of these aggregates, and passes over all others.
+    fn over(&self, slots: &mut [Slot<A>], told: &dyn Fn(Sequence)) -> Result<()> {
         if self.first > self.end {
             return Ok(());
         }
-        let mut until_told = EVENTS_AT_ONCE;
-        for event in self.store.read_all(self.first..=self.end) {
-            let event = event?;
+        let places: HashMap<String, usize, RandomState> =
+            slots.iter().enumerate().map(|(place, slot)| (slot.aggregate_id.clone(), place)).collect();
+        let mut until_told = TOLD_EVERY_EVENTS;
+        self.store.visit(self.first..=self.end, |event| {
             until_told -= 1;
             if until_told == 0 {
-                until_told = EVENTS_AT_ONCE;
-                told(&event);
+                until_told = TOLD_EVERY_EVENTS;
+                told(event.sequence);
             }
-            let place = event.stream.aggregate_id(A::AGGREGATE_TYPE).and_then(|id| places.get(id).copied());
-            if let Some(place) = place {
-                take(place, event);
+            let id = event.stream.strip_prefix(A::AGGREGATE_TYPE).and_then(|rest| rest.strip_prefix('-'));
+            let slot = id.and_then(|id| places.get(id)).and_then(|place| slots.get_mut(*place));
+            if let Some(slot) = slot.filter(|slot| slot.wants(event.version, self)) {
+                slot.take(&event.to_event()?, self);
             }
-        }
-        Ok(())
-    }
-
-    fn alone(&self, slots: &mut [Slot<A>], told: &dyn Fn(&Event)) -> Result<()> {
-        let places = places(slots);
-        self.each(&places, told, &mut |place, event| {
-            if let Some(slot) = slots.get_mut(place) {
-                slot.take(&event, self);
-            }
+            Ok(ControlFlow::Continue(()))
         })
     }
 
-    /// This thread reads; the others decode and apply, each for its own part of the aggregates, so that the events of one stay
-    /// in order.
-    fn with_appliers(&self, slots: &mut [Slot<A>], appliers: usize, told: &dyn Fn(&Event)) -> Result<()> {
-        let places = places(slots);
-        let part = slots.len().div_ceil(appliers).max(1);
+    /// The same by several threads, each for its own part of the aggregates. Each walks over all of the log, which costs little
+    /// beside decoding, and less than to hand events from thread to thread.
+    fn over_in_parts(&self, slots: &mut [Slot<A>], threads: usize, told: &dyn Fn(Sequence)) -> Result<()> {
+        let part = slots.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
-            let mut threads: Vec<Applier<'_>> =
-                slots.chunks_mut(part).map(|slots| Applier::start(scope, slots, self)).collect();
-            let walked = self.each(&places, told, &mut |place, event| {
-                if let Some(applier) = threads.get_mut(place / part) {
-                    applier.give(place % part, event);
-                }
-            });
-            threads.into_iter().for_each(Applier::finish);
-            walked
+            let mut parts = slots.chunks_mut(part);
+            let own = parts.next();
+            let others: Vec<_> = parts.map(|slots| scope.spawn(move || self.over(slots, &|_| {}))).collect();
+            let walked = own.map_or(Ok(()), |slots| self.over(slots, told));
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(walked, Result::and)
         })
     }
-}
-
-type Batch = Vec<(usize, Event)>;
-
-/// A thread that applies events.
-struct Applier<'scope> {
-    batch: Batch,
-    sender: SyncSender<Batch>,
-    thread: ScopedJoinHandle<'scope, ()>,
-}
-
-impl<'scope> Applier<'scope> {
-    fn start<'env, A: Aggregate>(
-        scope: &'scope Scope<'scope, 'env>,
-        slots: &'scope mut [Slot<A>],
-        walk: &'scope Walk<'_, A>,
-    ) -> Self {
-        // Two batches wait at most: what is read ahead is bounded.
-        let (sender, receiver) = sync_channel::<Batch>(2);
-        let thread = scope.spawn(move || {
-            for batch in receiver {
-                for (place, event) in batch {
-                    if let Some(slot) = slots.get_mut(place) {
-                        slot.take(&event, walk);
-                    }
-                }
-            }
-        });
-        Self { batch: Vec::with_capacity(EVENTS_AT_ONCE), sender, thread }
-    }
-
-    fn give(&mut self, place: usize, event: Event) {
-        self.batch.push((place, event));
-        if self.batch.len() == EVENTS_AT_ONCE {
-            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(EVENTS_AT_ONCE));
-            // It only fails where the thread has panicked, which its end will tell.
-            let _ = self.sender.send(batch);
-        }
-    }
-
-    fn finish(self) {
-        let _ = self.sender.send(self.batch);
-        drop(self.sender);
-        if let Err(panic) = self.thread.join() {
-            resume_unwind(panic);
-        }
-    }
-}
-
-fn places<A>(slots: &[Slot<A>]) -> HashMap<String, usize> {
-    slots.iter().enumerate().map(|(place, slot)| (slot.aggregate_id.clone(), place)).collect()
 }
 
 /// Does `work` on each item, spread over the threads; the results are in the order of the items.

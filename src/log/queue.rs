@@ -125,6 +125,11 @@ impl<C> Queue<C> {
         !self.commits.is_empty() && self.forming.word.load() == LEAD
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commits.is_empty()
+    }
+
     /// Whether nothing waits and nothing is led.
     pub(crate) fn is_idle(&self) -> bool {
         self.commits.is_empty() && self.leading.is_none()

@@ -332,13 +332,13 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
 }
 
 /// The streams of a commit, each once.
-struct Streams {
+struct Streams<'a> {
     list: SmallVec<[StreamId; 1]>,
     /// Their places; `None` where they are so few that they are compared one by one.
-    places: Option<Names<StreamId, usize>>,
+    places: Option<Names<&'a StreamId, usize>>,
 }
 
-impl Streams {
+impl<'a> Streams<'a> {
     /// Room for the streams of so many appends.
     fn of(appends: usize) -> Self {
         const FEW: usize = 8;
@@ -347,11 +347,11 @@ impl Streams {
     }
 
     /// Where a stream is in the list; it is added where it is not.
-    fn place_of(&mut self, stream: &StreamId) -> usize {
+    fn place_of(&mut self, stream: &'a StreamId) -> usize {
         let next = self.list.len();
         let place = match &mut self.places {
             None => self.list.iter().position(|known| known == stream).unwrap_or(next),
-            Some(places) => *places.entry(stream.clone()).or_insert(next),
+            Some(places) => *places.entry(stream).or_insert(next),
         };
         if place == next {
             self.list.push(stream.clone());

@@ -106,8 +106,7 @@ impl Shared {
         }
         self.show(&writer, commits.get(..done).unwrap_or_default(), is_tail_full);
         let abandoned = failure.as_ref().map(|_| {
-            state.reserved.clear();
-            state.keys.clear();
+            state.forget_reservations();
             state.next = writer.position().next;
             state.queue.abandon_forming().0
         });
@@ -177,6 +176,12 @@ fn take_in(tail: &mut Tail, commit: &InFlight) {
 
 /// Forgets the reservations of a group that went through, where no later one stands on them.
 fn release(state: &mut CommitState, group: &Arc<Group>, commits: &[InFlight]) {
+    assert!(!commits.is_empty(), "a group has members");
+    if state.queue.is_empty() {
+        // Nobody else has any.
+        state.forget_reservations();
+        return;
+    }
     for commit in commits {
         for stream in &commit.streams {
             if state.reserved.get(stream).is_some_and(|(_, holder)| Arc::ptr_eq(holder, group)) {
@@ -187,5 +192,4 @@ fn release(state: &mut CommitState, group: &Arc<Group>, commits: &[InFlight]) {
             state.keys.remove(key);
         }
     }
-    assert!(!commits.is_empty(), "a group has members");
 }

@@ -6,8 +6,9 @@ use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::HEADER_BYTES;
+use crate::format::record::RecordRef;
 use crate::index::{Direction, KeyEntry, Place, StreamHead};
 use crate::log::cursor::{self, FrameCursor, RecordPlace, RecordReader};
 use crate::log::files::{self, LogFiles};
@@ -371,6 +372,20 @@ pub struct EventRef<'a> {
     pub timestamp: Timestamp,
     /// The fact itself.
     pub payload: &'a [u8],
+    record: &'a RecordRef<'a>,
+}
+
+impl EventRef<'_> {
+    /// A copy that owns its bytes, with tags and metadata.
+    ///
+    /// # Errors
+    /// `Corrupt`: a name, tags or metadata that no store of this version writes.
+    pub fn to_event(&self) -> Result<Event> {
+        self.record.to_event(self.sequence, self.timestamp).map_err(|defect| {
+            let text = format!("event {} is malformed under a checksum that is right ({defect:?})", self.sequence);
+            Error::new(ErrorKind::Corrupt, text)
+        })
+    }
 }
 
 /// Prints the payload's length, not the payload: logs are no place for customers' data.
@@ -419,6 +434,7 @@ pub(crate) fn visit(
                 codec: placed.record.codec,
                 timestamp: frame.header.timestamp,
                 payload: placed.record.payload,
+                record: &placed.record,
             };
             if visitor(event)?.is_break() {
                 return Ok(());

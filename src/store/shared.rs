@@ -110,6 +110,17 @@ impl CommitState {
         let (reserved, keys) = (Names::default(), Names::default());
         Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
     }
+
+    /// Forgets what commits in flight have reserved, of which there are none any more.
+    pub(crate) fn forget_reservations(&mut self) {
+        /// To empty a map takes as long as it is large, so one that a large commit has left is not kept.
+        const KEPT: usize = 4096;
+        if self.reserved.capacity() > KEPT {
+            self.reserved = Names::default();
+        }
+        self.reserved.clear();
+        self.keys.clear();
+    }
 }
 
 /// How far the log goes, for readers that take no lock.
