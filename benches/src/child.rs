@@ -137,7 +137,7 @@ pub fn work(job: &Job) -> Option<Report> {
         Task::Case(name) => {
             let case = cases::find(name);
             match case.work {
-                Work::Append(shape) => Some(append(job, &shape)),
+                Work::Append(shape) => has(&job.subject, shape.durability).then(|| append(job, &shape)),
                 Work::Load(events) => Some(load(job, events)),
                 Work::Scan(events) => scan(job, scaled(events, job.scale)),
                 Work::Streams(events) => streams(job, scaled(events, job.scale)),
@@ -194,6 +194,22 @@ fn open_peer(name: &str, folder: &Path, durability: Durability) -> Box<dyn Subje
 #[cfg(not(feature = "peers"))]
 fn open_peer(name: &str, _folder: &Path, _durability: Durability) -> Box<dyn Subject> {
     unreachable!("there is no subject {name}")
+}
+
+#[cfg(feature = "peers")]
+fn has(name: &str, durability: Durability) -> bool {
+    let peer = crate::peers::all().into_iter().find(|peer| peer.name == name);
+    peer.is_none_or(|peer| peer.durabilities.contains(&durability))
+}
+
+#[cfg(not(feature = "peers"))]
+fn has(_name: &str, _durability: Durability) -> bool {
+    true
+}
+
+/// How what is read later is loaded: durably, by whatever can.
+fn loading(name: &str) -> Durability {
+    if has(name, Durability::Sync) { Durability::Sync } else { Durability::Buffered }
 }
 
 fn append(job: &Job, shape: &Appends) -> Report {
@@ -296,7 +312,7 @@ fn load(job: &Job, events: usize) -> Report {
         Report { events: events as u64, seconds: started.elapsed().as_secs_f64(), ..Report::default() }
     } else {
         let shape = Appends {
-            durability: Durability::Sync,
+            durability: loading(&job.subject),
             writers: 1,
             commits: (0, 0),
             events: IN_A_COMMIT,
@@ -354,7 +370,7 @@ fn scan(job: &Job, events: usize) -> Option<Report> {
             report
         }
         _ => {
-            let subject = open(job, Durability::Sync, 1, 1, 0);
+            let subject = open(job, loading(&job.subject), 1, 1, 0);
             subject.scan()?;
             let report = timed(events, || subject.scan().into_iter().for_each(seen));
             subject.close();
@@ -380,7 +396,7 @@ pub(crate) fn timed(events: usize, mut scan: impl FnMut()) -> Option<Report> {
 
 fn streams(job: &Job, events: usize) -> Option<Report> {
     const READS_MAX: usize = 4_000;
-    let subject = open(job, Durability::Sync, 1, 1, 0);
+    let subject = open(job, loading(&job.subject), 1, 1, 0);
     let each = (events / crate::workload::STREAMS) as u64;
     subject.read_stream(0)?;
     let read = |number: usize| {
