@@ -20,7 +20,8 @@ pub enum Durability {
     /// When the operating system has it; a sync follows at most this much later. A power cut loses what was
     /// acknowledged since the last sync; a kill loses nothing.
     Interval(Duration),
-    /// When the operating system has it, which syncs when it likes: survives a kill, not a power cut.
+    /// When the operating system has it, which syncs when it likes: survives a kill, not a power cut. Beside the writers a sync
+    /// is made for every 8 MiB, so that a segment's end need not wait for all of it.
     Buffered,
 }
 
@@ -32,8 +33,9 @@ pub enum Preallocation {
     Grow,
     /// The room is reserved at once: a full disk is met before any byte of a commit.
     Reserve,
-    /// As `Reserve`, and zeros are written before the events: to the segment that is prepared beside the writers, and under
-    /// `Durability::Sync` ahead of small commits. Fastest and steadiest syncs, at the price of writing bytes twice.
+    /// As `Reserve`, and under `Durability::Sync` zeros are written before small groups of commits, below 16 KiB: ahead of them,
+    /// and to the segment that is prepared beside the writers. Fastest and steadiest syncs, at the price of writing bytes twice.
+    /// Larger groups are written once, as with `Reserve`.
     ZeroFill,
 }
 
