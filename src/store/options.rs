@@ -101,8 +101,8 @@ impl Default for Options {
 
 /// Ids of a commit's events.
 ///
-/// The first is drawn, and the others count on from it: they are as unique, for they share 58 drawn bits with no others, and in
-/// the order of the events, and drawing costs as much as the rest of an event's encoding.
+/// The first is drawn, and the others count on from its drawn bits: so they are unique, and in the order of the events. Drawing
+/// costs as much as the rest of an event's encoding.
 #[derive(Debug)]
 pub(crate) struct EventIds<'a> {
     numbers: Option<&'a AtomicU64>,
