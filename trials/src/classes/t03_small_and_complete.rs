@@ -27,7 +27,7 @@ use crate::workload::{Book, Known, ROOT, Shape, World, snapshot_of};
 pub const CLASS: Class = Class {
     id: "T3",
     what: "images of short lives",
-    gate: 762_480,
+    gate: 847_149,
     release: 50_000_000,
     extent: Extent::Pieces { gate: UP_TO_4, all: UP_TO_6 },
     threads: Threads::Every,
@@ -80,7 +80,9 @@ fn piece(seed: u64, tally: &mut Tally) {
     let grown = Shape { preallocation: Preallocation::Grow, ..plain };
     let reserved = Shape { preallocation: Preallocation::Reserve, tail_events_max: 1000, ..plain };
     let aligned = Shape { align: Align::Sector, segment_bytes: 2 * plain.segment_bytes, tail_events_max: 1, ..plain };
-    for shape in [plain, grown, reserved, aligned] {
+    // Zeros are written ahead, and spares filled with them, only where every commit is synced.
+    let synced = Shape { durability: Durability::Sync, ..plain };
+    for shape in [plain, grown, reserved, aligned, synced] {
         try_life(&acts, shape, tally);
     }
 }
