@@ -277,6 +277,11 @@ impl Tail {
         self.streams.get(stream).map(|known| self.head_of(known))
     }
 
+    /// The last version of a stream, which costs less than its head: where that event lies is not looked at.
+    pub(crate) fn last_version(&self, stream: &str) -> Option<Version> {
+        self.streams.get(stream).map(StreamTail::version_last)
+    }
+
     /// The first version of a stream that is here; the earlier ones are in the index.
     pub(crate) fn first_version(&self, stream: &str) -> Option<Version> {
         self.streams.get(stream).map(|known| known.version_first)

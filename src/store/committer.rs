@@ -150,17 +150,18 @@ impl Shared {
     fn look_up(&self, prepared: &Prepared) -> Result<Cold> {
         let (warm, key, epoch) = {
             let view = self.view.read();
-            let warm: SmallVec<[_; 1]> = prepared.streams.iter().map(|stream| view.head(stream.as_str())).collect();
+            let warm: SmallVec<[_; 1]> =
+                prepared.streams.iter().map(|stream| view.last_version(stream.as_str())).collect();
             let key = prepared.key.as_ref().and_then(|(key, _)| view.key(key));
             (warm, key, view.epoch())
         };
         let mut heads = SmallVec::with_capacity(warm.len());
         for (stream, head) in prepared.streams.iter().zip(warm) {
             let head = match head {
-                Some(head) => Some(head),
-                None => self.index.head(stream.as_str())?,
+                Some(version) => Some(version),
+                None => self.index.head(stream.as_str())?.map(|head| head.version),
             };
-            heads.push(head.map(|head| head.version));
+            heads.push(head);
         }
         let key = match (&prepared.key, key) {
             (Some((name, _)), None) => self.index.key(name)?,
@@ -226,7 +227,7 @@ impl Shared {
         let cold = cold.filter(|cold| cold.epoch == view.epoch());
         let head = |(at, stream): (usize, &StreamId)| {
             let reserved = state.reserved.get(stream).map(|(version, _)| *version);
-            let warm = reserved.or_else(|| view.head(stream.as_str()).map(|head| head.version));
+            let warm = reserved.or_else(|| view.last_version(stream.as_str()));
             warm.map_or_else(|| cold.and_then(|cold| cold.heads.get(at).copied()), |version| Some(Some(version)))
         };
         let mut heads = Heads::new();

@@ -300,3 +300,26 @@ impl Options {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_a_commit_are_unique_and_in_the_order_of_its_events() {
+        let options = Options::new();
+        let mut ids = options.event_ids();
+        let drawn: Vec<Uuid> = (0..1_000).map(|_| Uuid::from_bytes(*ids.draw().as_bytes())).collect();
+        assert!(drawn.is_sorted_by(|before, after| before < after));
+        assert!(drawn.iter().all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122));
+        let another = *options.event_ids().draw().as_bytes();
+        assert!(!drawn.contains(&Uuid::from_bytes(another)), "every commit draws its own");
+    }
+
+    #[test]
+    fn an_id_that_cannot_count_on_keeps_its_kind() {
+        let last = (1 << 63) | !(0b11 << 62);
+        let mut ids = EventIds { numbers: None, drawn: Some((0x7000, last)) };
+        assert_eq!(Uuid::from_bytes(*ids.draw().as_bytes()).as_u64_pair(), (0x7000, 1 << 63));
+    }
+}

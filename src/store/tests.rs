@@ -14,6 +14,9 @@ mod time;
 #[path = "backup_tests.rs"]
 mod backups;
 #[cfg(feature = "simulation")]
+#[path = "bulk_tests.rs"]
+mod bulk;
+#[cfg(feature = "simulation")]
 #[path = "crash_tests.rs"]
 mod crash;
 #[cfg(feature = "simulation")]

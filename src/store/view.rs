@@ -69,6 +69,11 @@ impl View {
         self.tails().find_map(|tail| tail.head(stream))
     }
 
+    /// The version of a stream's head.
+    pub(crate) fn last_version(&self, stream: &str) -> Option<Version> {
+        self.tails().find_map(|tail| tail.last_version(stream))
+    }
+
     pub(crate) fn key(&self, key: &str) -> Option<KeyEntry> {
         self.tails().find_map(|tail| tail.key(key))
     }
