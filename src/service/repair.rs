@@ -17,7 +17,7 @@ use crate::wallet::{Wallet, WalletEvent};
 pub struct RepairReport {
     /// The plan.
     pub plan: RepairPlan,
-    /// Wallets whose streams have lost events, by user.
+    /// Wallets whose streams have lost events, by user; none where the repair [was begun](RepairPlan::is_begun) before.
     pub wallets: Vec<WalletLoss>,
 }
 
@@ -61,7 +61,9 @@ pub fn repair_plan_in(environment: &Environment, path: impl AsRef<Path>) -> Resu
             folds.entry(event.stream.clone()).or_default().take(event);
         }
     })?;
-    let wallets = plan.streams.iter().filter_map(|loss| {
+    // Of a repair that was cut short the events were not read again.
+    let streams = if plan.is_begun { &[][..] } else { &plan.streams };
+    let wallets = streams.iter().filter_map(|loss| {
         let user_id = loss.stream.aggregate_id(Wallet::AGGREGATE_TYPE)?.to_owned();
         let fold = folds.remove(&loss.stream).unwrap_or_default();
         Some(WalletLoss {

@@ -45,6 +45,7 @@ pub(crate) fn standing(disk: &dyn Disk, root: &Path) -> Result<Standing> {
         Some(EntryKind::Directory) => {}
         Some(_) => return not_a_store("it is not a folder"),
     }
+    super::repair::check_none(disk, root)?;
     let look = || match files::read_whole(disk, &root.join(IDENTITY)) {
         Ok(bytes) => identity(root, &bytes).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -38,7 +38,10 @@ pub use environment::Environment;
 pub use info::StoreInfo;
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
-pub use repair::{Loss, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange, repair_plan, repair_plan_in};
+pub use repair::{
+    EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange,
+    repair, repair_in, repair_plan, repair_plan_in,
+};
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};

@@ -7,15 +7,15 @@ use crate::disk::sim::{CrashOptions, Random, SimulatedDisk};
 use crate::format::segment::SegmentHeader;
 use crate::index::MemoryIndexProvider;
 
-const ROOT: &str = "/store";
+pub(super) const ROOT: &str = "/store";
 
 #[derive(Clone, Default)]
-struct World {
-    disk: SimulatedDisk,
-    index: MemoryIndexProvider,
+pub(super) struct World {
+    pub(super) disk: SimulatedDisk,
+    pub(super) index: MemoryIndexProvider,
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options::new()
         .segment_bytes(4096)
         .background(false)
@@ -25,7 +25,7 @@ fn options() -> Options {
 
 impl World {
     /// A closed store of 120 events in commits of one and two, and several segments.
-    fn closed() -> (Self, Vec<Event>) {
+    pub(super) fn closed() -> (Self, Vec<Event>) {
         let world = Self::default();
         let store = Store::open_in(&world.environment(), ROOT, options()).unwrap();
         for number in 0..80 {
@@ -39,11 +39,11 @@ impl World {
         (world, events)
     }
 
-    fn environment(&self) -> Environment {
+    pub(super) fn environment(&self) -> Environment {
         Environment::new(Arc::new(self.disk.clone()), Arc::new(self.index.clone()))
     }
 
-    fn copy(&self) -> Self {
+    pub(super) fn copy(&self) -> Self {
         Self { disk: self.disk.kill(), index: self.index.kill() }
     }
 
@@ -51,12 +51,12 @@ impl World {
         self.disk.files().into_iter().map(|path| (path.clone(), self.disk.read_file(&path).unwrap())).collect()
     }
 
-    fn segments(&self) -> Vec<PathBuf> {
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
         self.disk.files().into_iter().filter(|path| path.extension().is_some_and(|end| end == "seg")).collect()
     }
 
     /// The plan, which must leave every file as it was, tell of `events` exactly those that are shown, and add up.
-    fn plan(&self, events: &[Event], label: &str) -> RepairPlan {
+    pub(super) fn plan(&self, events: &[Event], label: &str) -> RepairPlan {
         let before = self.contents();
         let mut shown = Vec::new();
         let plan = repair_plan_in(&self.environment(), ROOT, &mut |event| shown.push(event.clone()))

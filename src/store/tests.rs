@@ -26,6 +26,9 @@ mod damage;
 #[path = "repair_tests.rs"]
 mod repairs;
 #[cfg(feature = "simulation")]
+#[path = "repair_deed_tests.rs"]
+mod repairs_done;
+#[cfg(feature = "simulation")]
 #[path = "reserve_tests.rs"]
 mod reserve;
 #[cfg(feature = "simulation")]

@@ -166,16 +166,26 @@ pub(crate) struct BackupArgs {
     pub(crate) to: PathBuf,
 }
 
-/// Say what is damaged, what a repair would keep, and what it would lose: sequences, streams, money. Changes nothing.
+/// Say what is damaged, what is kept and what is lost (sequences, streams, money), and repair the store.
 ///
-/// Also for a store that does not open. Exit 0 if nothing is damaged, 1 if anything is. Only the plan is made; nothing
-/// carries it out yet, so --dry-run must be given.
+/// Also for a store that does not open. On a terminal it asks before it changes anything; elsewhere --yes must be given (exit 2
+/// without). It does what --dry-run says and nothing else.
+///
+/// Every sound event keeps its sequence, version, id and time. Where one is lost, an event of type EventLost stands in, in its
+/// stream where that is known, else in system-lost-1. Damaged files are kept in quarantine/repair-1, and the log's last event, in
+/// system-repairs, says what was done. Segments from the first damaged one on are written anew beside the old ones: that needs as
+/// much room. The index is made anew by the next open; snapshots go with it. A repair that was interrupted is started again.
+///
+/// Exit 0 if nothing is damaged or all was repaired; 1 if anything is damaged and was not repaired.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  bitacora repair till-data --dry-run --json")]
+#[command(after_help = "Examples:\n  bitacora repair till-data --dry-run --json\n  bitacora repair till-data --yes")]
 pub(crate) struct RepairArgs {
     /// The store's folder.
     pub(crate) dir: PathBuf,
     /// Only say what would be done.
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with = "yes")]
     pub(crate) dry_run: bool,
+    /// Do it without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

@@ -1,7 +1,7 @@
-//! The plan of a repair: what is damaged, what is sound, and what is lost. Looks and changes nothing.
+//! Repairing a store: what is damaged, what is sound, and what is lost; and then doing it.
 //!
-//! It reads a store that `open` refuses, too: frame by frame, going on behind every damaged place. [`salvage`] reads,
-//! [`plan`] is pure.
+//! The plan looks and changes nothing. It reads a store that `open` refuses, too: frame by frame, going on behind every damaged
+//! place. [`salvage`] reads, [`plan`] and [`fill`] are pure; [`deed`] carries a plan out, and nothing but that plan.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexEvidence};
 use crate::log::files::LogFiles;
 use crate::recovery::examine::{self, INDEX, LOG};
-use crate::types::{Event, Sequence, StoreId, StreamId, Version};
+use crate::types::{Event, Sequence, StoreId, StreamId, Timestamp, Version};
 
+mod build;
+mod deed;
+mod fill;
+mod intent;
+mod keep;
+mod own_lock;
 mod plan;
+mod record;
 mod salvage;
+
+pub use fill::EVENT_LOST;
+pub(crate) use intent::check_none;
 
 /// What a repair would find.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,14 +54,46 @@ pub struct RepairPlan {
     pub events_of_unknown_streams: u64,
     /// What a crash left at the end of the log and the next open cuts: no damage, and nothing that was acknowledged.
     pub torn_tail: Option<TornTail>,
+    /// Why this cannot be repaired; `None` where it can.
+    pub obstacle: Option<String>,
+    /// The repair was begun before and cut short; this is what it does when it is begun again.
+    pub is_begun: bool,
 }
 
 impl RepairPlan {
     /// Whether anything is damaged.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        !self.damage.is_empty() || !self.lost.is_empty()
+        !self.damage.is_empty() || !self.lost.is_empty() || self.refusal.is_some() || self.is_begun
     }
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairOutcome {
+    /// Where the log says what was done: the sequence of the event in `system-repairs`, the last one.
+    pub record_sequence: Sequence,
+    /// Events that are lost, each with a stand-in of type `EventLost` at its sequence.
+    pub events_lost: u64,
+    /// Segments that were written anew.
+    pub segments_rewritten: u64,
+    /// Files that are kept as they were.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A file that is kept as it was before a repair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The file, relative to the store.
+    pub file: String,
+    /// Its copy, relative to the store.
+    pub kept_as: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Bytes that the medium did not give; zeros stand for them in the copy.
+    pub unreadable_bytes: u64,
+    /// SHA-256 of the copy.
+    pub sha256: [u8; 32],
 }
 
 /// Sequences that follow one another, both ends included.
@@ -129,7 +171,67 @@ pub fn repair_plan_in(
     path: impl AsRef<Path>,
     visitor: &mut dyn FnMut(&Event),
 ) -> Result<RepairPlan> {
+    if let Some(intent) = intent::Intent::read(environment.disk.as_ref(), path.as_ref())? {
+        return Ok(RepairPlan { is_begun: true, ..intent.plan });
+    }
+    let mut show = |found: salvage::Found<'_>| {
+        if let salvage::Found::Commit(_, events) = found {
+            events.iter().for_each(&mut *visitor);
+        }
+        Ok(())
+    };
+    examine(environment, path.as_ref(), &mut show).map(|examined| examined.plan)
+}
+
+/// Carries out the plan of a repair, and nothing else: where the store is not as it was then, nothing is done. Every sound event
+/// keeps its sequence, version, id and time. At each lost sequence stands an event of type `EventLost`, in the stream whose version
+/// is missing or, where nothing tells which that was, in `system-lost-1` (of the next repair, `-2`); so an aggregate that has lost
+/// an event cannot be loaded by mistake. What was done is the log's last event, in `system-repairs`. Segments from the first damaged
+/// one on are written anew beside the old ones, which needs as much room. Copies of all damaged files are kept in
+/// `quarantine/repair-1` (of the next repair, `-2`). The index is removed, and made anew by the next open; snapshots go with it.
+///
+/// Cut short at any point, the store is as before or is repaired, or opens to nothing but another repair, which ends this one.
+///
+/// # Errors
+/// `Conflict`: the store is not as planned. `Refused`: nothing is damaged, or there is an
+/// [obstacle](RepairPlan::obstacle). `Locked`: the store is being written to. `StorageFull`, `Io`: it was cut short.
+/// `NotFound`, `NotAStore`, `UnsupportedFormat`, `ReadOnly`.
+pub fn repair(path: impl AsRef<Path>, plan: &RepairPlan) -> Result<RepairOutcome> {
+    use crate::clock::Clock;
+    repair_in(&Environment::default(), resolved(path.as_ref()), plan, crate::clock::SystemClock.now())
+}
+
+/// As [`repair`], of a store that stands on something else than the operating system's files; `now` goes on record.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_in(
+    environment: &Environment,
+    path: impl AsRef<Path>,
+    plan: &RepairPlan,
+    now: Timestamp,
+) -> Result<RepairOutcome> {
     let root = path.as_ref();
+    let kind = environment.disk.kind(root);
+    if kind.map_err(|source| Error::from_io(format!("look at {}", root.display()), source))?.is_none() {
+        return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display())));
+    }
+    deed::repair(environment, root, plan, now)
+}
+
+/// A plan, and what it was made of.
+struct Examined {
+    plan: RepairPlan,
+    facts: salvage::Facts,
+    /// `None` where nothing tells the store's id.
+    files: Option<Arc<LogFiles>>,
+}
+
+fn examine(
+    environment: &Environment,
+    root: &Path,
+    visitor: &mut dyn FnMut(salvage::Found<'_>) -> Result<()>,
+) -> Result<Examined> {
     let disk = Arc::clone(&environment.disk);
     let mut report = VerifyReport::default();
     let store_id = match create::standing(disk.as_ref(), root) {
@@ -147,15 +249,19 @@ pub fn repair_plan_in(
         Err(error) => Some(error.to_string()),
     };
     let Some(store_id) = store_id else {
-        return Ok(RepairPlan { refusal, damage: report.findings, ..RepairPlan::default() });
+        let obstacle = Some("nothing tells the store's id".to_owned());
+        let plan = RepairPlan { refusal, damage: report.findings, obstacle, ..RepairPlan::default() };
+        return Ok(Examined { plan, facts: salvage::Facts::default(), files: None });
     };
     verify::check_store(environment, root, store_id, &mut report)?;
     let evidence = Proof::look(environment, root, store_id)?;
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
     let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
-    let facts = salvage::read(&files, evidence.proven, evidence.bound, visitor)?;
-    let plan = plan::plan(distinct(report.findings), facts, &evidence.heads);
-    Ok(RepairPlan { store_id: Some(store_id), refusal, ..plan })
+    let mut facts = salvage::read(&files, evidence.proven, evidence.bound, visitor)?;
+    plan::add_heads(&mut facts, &evidence.heads);
+    let obstacle = fill::obstacle(&facts)?;
+    let plan = plan::plan(distinct(report.findings), facts.clone(), obstacle);
+    Ok(Examined { plan: RepairPlan { store_id: Some(store_id), refusal, ..plan }, facts, files: Some(files) })
 }
 
 /// What is known of the log from elsewhere.

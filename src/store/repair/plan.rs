@@ -1,21 +1,26 @@
 //! From what was found to the plan: pure.
 
-use super::salvage::{Facts, StreamFacts};
+use super::salvage::{Facts, Gap, StreamFacts};
 use super::{RepairPlan, StreamLoss, VersionRange};
 use crate::store::verify::Finding;
 use crate::types::{Sequence, StreamId, Version};
 
-/// The plan. `heads` are the streams' versions as the index has them, where there is one.
-pub(super) fn plan(damage: Vec<Finding>, facts: Facts, heads: &[(StreamId, Version)]) -> RepairPlan {
-    let Facts { kept, lost, mut streams, torn_tail } = facts;
+/// The index's heads, as far as they tell of events that are lost.
+pub(super) fn add_heads(facts: &mut Facts, heads: &[(StreamId, Version)]) {
+    if facts.lost.is_empty() {
+        return;
+    }
+    for (stream, version) in heads {
+        add_head(facts.streams.entry(stream.clone()).or_default(), *version);
+    }
+}
+
+/// The plan, of facts that the heads are in. `obstacle`: why it cannot be carried out, if it cannot.
+pub(super) fn plan(damage: Vec<Finding>, facts: Facts, obstacle: Option<String>) -> RepairPlan {
+    let Facts { kept, lost, streams, torn_tail, .. } = facts;
     let count = |first: Sequence, last: Sequence| last.get() - first.get() + 1;
     let events_kept = kept.iter().map(|range| count(range.first, range.last)).sum();
     let events_lost = lost.iter().map(|loss| count(loss.first, loss.last)).sum();
-    if events_lost > 0 {
-        for (stream, version) in heads {
-            add_head(streams.entry(stream.clone()).or_default(), *version);
-        }
-    }
     let streams: Vec<StreamLoss> = streams
         .into_iter()
         .filter(|(_, facts)| !facts.lost.is_empty())
@@ -33,23 +38,27 @@ pub(super) fn plan(damage: Vec<Finding>, facts: Facts, heads: &[(StreamId, Versi
         streams,
         events_of_unknown_streams: u64::saturating_sub(events_lost, known),
         torn_tail,
+        obstacle,
+        is_begun: false,
     }
 }
 
 /// The index knows of later events than the log still has.
 fn add_head(facts: &mut StreamFacts, version: Version) {
     if version > facts.version {
-        facts.lost.push(VersionRange { first: facts.version.next(), last: version });
+        let versions = VersionRange { first: facts.version.next(), last: version };
+        facts.lost.push(Gap { versions, after: facts.sequence, before: Sequence::MAX });
     }
 }
 
 fn stream_loss(stream: StreamId, facts: StreamFacts) -> StreamLoss {
-    let first = facts.lost.first().map_or(Version::FIRST, |range| range.first);
+    let lost: Vec<VersionRange> = facts.lost.iter().map(|gap| gap.versions).collect();
+    let first = lost.first().map_or(Version::FIRST, |range| range.first);
     StreamLoss {
         stream,
         whole_through: first.previous(),
-        events_lost: facts.lost.iter().map(|range| range.last.get() - range.first.get() + 1).sum(),
-        lost: facts.lost,
+        events_lost: lost.iter().map(|range| range.last.get() - range.first.get() + 1).sum(),
+        lost,
         events_behind: facts.events_behind,
     }
 }
@@ -65,6 +74,15 @@ mod tests {
         VersionRange { first: Version::new(first), last: Version::new(last) }
     }
 
+    fn gap(first: u64, last: u64) -> Gap {
+        Gap { versions: range(first, last), after: Sequence::new(10), before: Sequence::new(14) }
+    }
+
+    fn plan_of(mut facts: Facts, heads: &[(StreamId, Version)]) -> RepairPlan {
+        add_heads(&mut facts, heads);
+        plan(Vec::new(), facts, None)
+    }
+
     fn name(name: &str) -> StreamId {
         StreamId::new(name).unwrap()
     }
@@ -75,14 +93,15 @@ mod tests {
         let kept = [(1, 10), (14, 20)]
             .map(|(first, last)| SequenceRange { first: Sequence::new(first), last: Sequence::new(last) });
         let loss = Loss { first: Sequence::new(11), last: Sequence::new(13), file: "log/x".into(), offset: 512 };
-        Facts { kept: kept.to_vec(), lost: vec![loss], streams, torn_tail: None }
+        Facts { kept: kept.to_vec(), lost: vec![loss], streams, ..Facts::default() }
     }
 
     #[test]
     fn losses_are_told_by_sequence_and_by_stream() {
-        let hit = StreamFacts { version: Version::new(9), lost: vec![range(4, 5)], events_behind: 4 };
+        let hit =
+            StreamFacts { version: Version::new(9), lost: vec![gap(4, 5)], events_behind: 4, ..StreamFacts::default() };
         let whole = StreamFacts { version: Version::new(3), ..StreamFacts::default() };
-        let plan = plan(Vec::new(), facts(&[("a-1", hit), ("b-1", whole)]), &[]);
+        let plan = plan_of(facts(&[("a-1", hit), ("b-1", whole)]), &[]);
         assert_eq!((plan.events_kept, plan.events_lost), (17, 3));
         assert_eq!(plan.streams.len(), 1, "only the one that was hit");
         let stream = &plan.streams[0];
@@ -95,10 +114,11 @@ mod tests {
 
     #[test]
     fn the_index_tells_of_the_last_events_of_streams_and_of_streams_that_are_gone() {
-        let hit = StreamFacts { version: Version::new(9), lost: vec![range(4, 4)], events_behind: 5 };
+        let hit =
+            StreamFacts { version: Version::new(9), lost: vec![gap(4, 4)], events_behind: 5, ..StreamFacts::default() };
         let heads = [(name("a-1"), Version::new(10)), (name("c-1"), Version::new(1)), (name("b-1"), Version::new(2))];
         let whole = StreamFacts { version: Version::new(3), ..StreamFacts::default() };
-        let plan = plan(Vec::new(), facts(&[("a-1", hit), ("b-1", whole)]), &heads);
+        let plan = plan_of(facts(&[("a-1", hit), ("b-1", whole)]), &heads);
         let told: Vec<_> = plan.streams.iter().map(|s| (s.stream.as_str(), s.lost.clone(), s.whole_through)).collect();
         let expected =
             [("a-1", vec![range(4, 4), range(10, 10)], Version::new(3)), ("c-1", vec![range(1, 1)], Version::ZERO)];
@@ -109,7 +129,7 @@ mod tests {
     #[test]
     fn where_nothing_is_lost_an_index_that_knows_better_is_no_loss() {
         let found = Facts { lost: Vec::new(), ..facts(&[]) };
-        let plan = plan(Vec::new(), found, &[(name("a-1"), Version::new(7))]);
+        let plan = plan_of(found, &[(name("a-1"), Version::new(7))]);
         assert!(plan.streams.is_empty() && !plan.is_damaged());
     }
 }

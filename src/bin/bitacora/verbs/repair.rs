@@ -1,13 +1,15 @@
-//! `bitacora repair --dry-run`: what is damaged, what would be kept, and what is lost.
+//! `bitacora repair`: what is damaged, what is kept and what is lost; and the repair.
+
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use bitacora::service::{self, RepairReport, WalletLoss};
-use bitacora::{Finding, Loss, RepairPlan, SequenceRange, StreamLoss, TornTail};
+use bitacora::{Finding, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail};
 use serde::Serialize;
 
 use crate::args::RepairArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
 use crate::output::Output;
-use crate::render::word;
+use crate::render::{hex, word};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -27,6 +29,39 @@ struct Document<'a> {
     wallets: Vec<WalletLine<'a>>,
     /// What the next open cuts; no damage.
     torn_tail: Option<&'a TornTail>,
+    /// Why it cannot be repaired; `null` where it can.
+    obstacle: Option<&'a str>,
+    /// It was begun before and cut short.
+    is_begun: bool,
+    /// `null` where nothing was done.
+    repaired: Option<Repaired<'a>>,
+}
+
+#[derive(Serialize)]
+struct Repaired<'a> {
+    /// The sequence of the event that says so.
+    record_sequence: u64,
+    events_lost: u64,
+    segments_rewritten: u64,
+    quarantined: Vec<Kept<'a>>,
+    /// Whether the store was found sound afterwards.
+    verified: bool,
+}
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    file: &'a str,
+    kept_as: &'a str,
+    bytes: u64,
+    unreadable_bytes: u64,
+    sha256: String,
+}
+
+impl<'a> Kept<'a> {
+    fn new(file: &'a Quarantined) -> Self {
+        let Quarantined { bytes, unreadable_bytes, .. } = *file;
+        Self { file: &file.file, kept_as: &file.kept_as, bytes, unreadable_bytes, sha256: hex(&file.sha256) }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,28 +111,92 @@ impl<'a> WalletLine<'a> {
 }
 
 pub(crate) fn run(args: &RepairArgs, output: &mut Output) -> Outcome {
-    assert!(args.dry_run, "the arguments ask for it");
+    let can_ask = !output.is_json() && io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !args.dry_run && !args.yes && !can_ask {
+        let text = "a repair changes the store: give --yes to have it done, or --dry-run to see what would be";
+        return Err(Failure::usage(text));
+    }
     let report = service::repair_plan(&args.dir).map_err(|error| Failure::opening(&error))?;
     let RepairReport { plan, wallets } = &report;
-    if output.is_json() {
-        output.json(&Document {
-            damaged: plan.is_damaged(),
-            store_id: plan.store_id.map(|id| id.to_string()),
-            refusal: plan.refusal.as_deref(),
-            damage: plan.damage.iter().map(Damage::new).collect(),
-            kept: &plan.kept,
-            lost: &plan.lost,
-            events_kept: plan.events_kept,
-            events_lost: plan.events_lost,
-            streams: &plan.streams,
-            events_of_unknown_streams: plan.events_of_unknown_streams,
-            wallets: wallets.iter().map(WalletLine::new).collect(),
-            torn_tail: plan.torn_tail.as_ref(),
-        })?;
-    } else {
+    if !output.is_json() {
         print(plan, wallets, output)?;
+        output.flush()?;
     }
-    Ok(if plan.is_damaged() { NO } else { FINE })
+    let is_to_be_done = plan.is_damaged() && !args.dry_run && (args.yes || agreed(plan)?);
+    let done = if is_to_be_done {
+        let outcome = bitacora::repair(&args.dir, plan)?;
+        let is_sound = bitacora::verify(&args.dir)?.is_ok();
+        Some((outcome, is_sound))
+    } else {
+        None
+    };
+    if output.is_json() {
+        output.json(&document(&report, done.as_ref()))?;
+    } else if let Some((outcome, is_sound)) = &done {
+        print_done(outcome, *is_sound, output)?;
+    }
+    let is_well = done.map_or(!plan.is_damaged(), |(_, is_sound)| is_sound);
+    Ok(if is_well { FINE } else { NO })
+}
+
+/// Asks whoever sits before the terminal.
+fn agreed(plan: &RepairPlan) -> Result<bool, Failure> {
+    let streams = plan.streams.len();
+    let question = format!(
+        "{} events are lost, of {streams} streams that are known; {} are kept. Repair the store? Type yes: ",
+        plan.events_lost, plan.events_kept
+    );
+    let mut terminal = io::stderr();
+    let asked = terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush());
+    asked.map_err(|error| Failure::of_stream("standard error", &error))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::of_stream("standard input", &error))?;
+    Ok(answer.trim() == "yes")
+}
+
+fn document<'a>(report: &'a RepairReport, done: Option<&'a (RepairOutcome, bool)>) -> Document<'a> {
+    let RepairReport { plan, wallets } = report;
+    Document {
+        damaged: plan.is_damaged(),
+        store_id: plan.store_id.map(|id| id.to_string()),
+        refusal: plan.refusal.as_deref(),
+        damage: plan.damage.iter().map(Damage::new).collect(),
+        kept: &plan.kept,
+        lost: &plan.lost,
+        events_kept: plan.events_kept,
+        events_lost: plan.events_lost,
+        streams: &plan.streams,
+        events_of_unknown_streams: plan.events_of_unknown_streams,
+        wallets: wallets.iter().map(WalletLine::new).collect(),
+        torn_tail: plan.torn_tail.as_ref(),
+        obstacle: plan.obstacle.as_deref(),
+        is_begun: plan.is_begun,
+        repaired: done.map(|(outcome, is_sound)| Repaired {
+            record_sequence: outcome.record_sequence.get(),
+            events_lost: outcome.events_lost,
+            segments_rewritten: outcome.segments_rewritten,
+            quarantined: outcome.quarantined.iter().map(Kept::new).collect(),
+            verified: *is_sound,
+        }),
+    }
+}
+
+fn print_done(outcome: &RepairOutcome, is_sound: bool, output: &mut Output) -> Result<(), Failure> {
+    output.facts(&[
+        ("repaired", "true".to_owned()),
+        ("verified", is_sound.to_string()),
+        ("record_sequence", outcome.record_sequence.to_string()),
+        ("segments_rewritten", outcome.segments_rewritten.to_string()),
+    ])?;
+    if outcome.quarantined.is_empty() {
+        return Ok(());
+    }
+    let rows = outcome
+        .quarantined
+        .iter()
+        .map(Kept::new)
+        .map(|kept| Ok(vec![kept.file.to_owned(), kept.kept_as.to_owned(), kept.bytes.to_string(), kept.sha256]));
+    output.rows(&["file", "kept_as", "bytes", "sha256"], rows)
 }
 
 fn print(plan: &RepairPlan, wallets: &[WalletLoss], output: &mut Output) -> Result<(), Failure> {
@@ -114,6 +213,8 @@ fn print(plan: &RepairPlan, wallets: &[WalletLoss], output: &mut Output) -> Resu
         ("streams_hit", plan.streams.len().to_string()),
         ("events_of_unknown_streams", plan.events_of_unknown_streams.to_string()),
         ("torn_tail", tail.unwrap_or_default()),
+        ("obstacle", plan.obstacle.clone().unwrap_or_default()),
+        ("begun", plan.is_begun.to_string()),
     ])?;
     let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
     if !plan.damage.is_empty() {
