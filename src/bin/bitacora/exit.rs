@@ -94,7 +94,9 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Locked | ErrorKind::NotAStore | ErrorKind::UnsupportedFormat | ErrorKind::ReadOnly => NOT_OPENED,
         ErrorKind::Corrupt => CORRUPT,
         ErrorKind::StorageFull => FULL,
-        ErrorKind::Io | ErrorKind::CommitUnknown | ErrorKind::Poisoned | ErrorKind::Closed => STORAGE,
+        ErrorKind::Io | ErrorKind::CommitUnknown | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Stale => {
+            STORAGE
+        }
         // Conflicts, refusals, what is not found and what this program does not know: the answer is "no".
         _ => NO,
     }
@@ -141,6 +143,7 @@ mod tests {
             (ErrorKind::CommitUnknown, STORAGE),
             (ErrorKind::Poisoned, STORAGE),
             (ErrorKind::Closed, STORAGE),
+            (ErrorKind::Stale, STORAGE),
         ];
         for (kind, expected) in cases {
             assert_eq!(Failure::from(Error::new(kind, "x")).code, expected, "{kind:?}");
