@@ -23,6 +23,7 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "append",
         "command",
         "events",
+        "tail",
         "streams",
         "info",
         "verify",

@@ -147,17 +147,23 @@ pub(crate) struct Checkpoints {
     /// Held from looking at a checkpoint to setting it, so that two setters cannot make it go back.
     setting: Mutex<()>,
     /// What the log has and the index, which is open to read, has not.
-    logged: Checkpointed,
+    logged: Mutex<Checkpointed>,
 }
 
 impl Checkpoints {
     pub(crate) fn new(index: Arc<dyn Index>) -> Self {
-        Self { index, setting: Mutex::new(()), logged: Checkpointed::new() }
+        Self { index, setting: Mutex::new(()), logged: Mutex::default() }
     }
 
     /// The same over an index that is open to read, and what the log has beyond it.
     pub(crate) fn with_logged(index: Arc<dyn Index>, logged: Checkpointed) -> Self {
-        Self { logged, ..Self::new(index) }
+        Self { logged: Mutex::new(logged), ..Self::new(index) }
+    }
+
+    /// Takes in what more of the log was read.
+    pub(crate) fn note_logged(&self, more: Checkpointed) {
+        let mut logged = self.logged.lock();
+        more.into_iter().for_each(|(name, sequence)| note(&mut logged, name, sequence));
     }
 
     /// A consumer's checkpoint.
@@ -166,7 +172,7 @@ impl Checkpoints {
     /// `InvalidInput`: the name. `Io`, `Closed`: the index.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Checkpoint>> {
         let set = self.set_in_index(name)?;
-        let logged = self.logged.get(name).copied().unwrap_or(Sequence::ZERO);
+        let logged = self.logged.lock().get(name).copied().unwrap_or(Sequence::ZERO);
         let is_set = logged == Sequence::ZERO || set.as_ref().is_some_and(|set| set.sequence >= logged);
         Ok(if is_set { set } else { Some(Checkpoint { sequence: logged, data: Vec::new() }) })
     }

@@ -389,7 +389,7 @@ impl Tail {
         self.end = Some(end);
     }
 
-    #[cfg(test)]
+    /// Up to where the log is in here, once that was said.
     pub(crate) fn end(&self) -> Option<Watermark> {
         self.end
     }

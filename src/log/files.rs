@@ -191,6 +191,44 @@ impl LogFiles {
         opened
     }
 
+    /// A segment's file: the open one of a segment that is written to, else a handle of its own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn file(&self, segment: &Segment) -> Result<Arc<dyn DiskFile>> {
+        let open = segment.active.read().as_ref().map(|active| Arc::clone(&active.file));
+        open.map_or_else(|| self.open(segment.first), Ok)
+    }
+
+    /// Looks whether another process has made the segment that begins with `first`, and adds it then: the one before it is
+    /// finished. A segment's name is that of its first sequence, so nothing is listed.
+    ///
+    /// # Errors
+    /// As [`header`](Self::header).
+    pub(crate) fn find_successor(&self, first: Sequence) -> Result<bool> {
+        let file = match self.disk.open(&self.path(first), OpenMode::Read) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(Self::io(first, "open", source)),
+        };
+        let header = read_header(file.as_ref(), self.store_id, first)?;
+        self.push_active(header, file);
+        Ok(true)
+    }
+
+    /// Opens the last segment anew: another process that opened the store may have put a copy in its place.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn reopen_last(&self) -> Result<()> {
+        let Some(last) = self.last() else { return Ok(()) };
+        let file = self.open(last.first)?;
+        if let Some(active) = &mut *last.active.write() {
+            active.file = file;
+        }
+        Ok(())
+    }
+
     pub(crate) fn io(first: Sequence, what: &str, source: io::Error) -> Error {
         Error::from_io(format!("{what} {}", Self::label(first)), source)
     }

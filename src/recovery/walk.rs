@@ -112,8 +112,12 @@ impl Walk {
     /// # Errors
     /// As [`check_last_covered`].
     pub(crate) fn check_start(&self, files: &Arc<LogFiles>, start: Start, watermark: Option<&Watermark>) -> Result<()> {
-        let end = Start { segment: self.segment, position: self.position };
-        watermark.filter(|_| end == start).map_or(Ok(()), |mark| check_last_covered(files, mark))
+        watermark.filter(|_| self.end() == start).map_or(Ok(()), |mark| check_last_covered(files, mark))
+    }
+
+    /// Where it ended.
+    pub(crate) fn end(&self) -> Start {
+        Start { segment: self.segment, position: self.position }
     }
 
     /// The walk of a log of which everything is known.
@@ -229,6 +233,91 @@ pub(crate) fn ends_at(files: &Arc<LogFiles>, start: Start) -> Result<bool> {
     let length = file.length().map_err(io)?;
     let mut scanner = Scanner::new(Window::narrow(Source::File(file)), segment.salt, length, start.position);
     Ok(matches!(scanner.step().map_err(io)?, Step::Stop(Stop::Zeros | Stop::Full)))
+}
+
+/// How far [`follow`] has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Followed {
+    /// Behind the last frame that was passed, marks included.
+    pub(crate) end: Start,
+    /// Behind the last frame with events; `None` where there was none.
+    pub(crate) events_end: Option<Start>,
+    /// What stands there; `None` for a frame of events beyond the bound.
+    pub(crate) stop: Option<Stop>,
+}
+
+impl Followed {
+    pub(crate) fn from(start: Start) -> Self {
+        Self { end: start, events_end: None, stop: None }
+    }
+
+    /// Whether something stands there, whatever it is.
+    pub(crate) fn has_more(&self) -> bool {
+        !matches!(self.stop, Some(Stop::Zeros | Stop::Full))
+    }
+}
+
+/// Walks on from where a walk ended, in a log that another process may write to, through the frames up to `bound`. Segments that
+/// are new are found by their names. As long as what is new; nothing is looked for beyond the end. After an error `followed` says
+/// how far it came.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn follow(
+    files: &Arc<LogFiles>,
+    followed: &mut Followed,
+    bound: Sequence,
+    visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
+) -> Result<()> {
+    loop {
+        let segment = files.named(followed.end.segment).ok_or_else(|| gone(followed.end))?;
+        // Before the segment is read: what is read of a segment that has a successor is all of it.
+        let following = files.following(segment.first);
+        pass(files, &segment, bound, followed, visit)?;
+        let (end, Some(stop)) = (followed.end.position, followed.stop) else { return Ok(()) };
+        match following {
+            Some(following) => {
+                let header = files.header(&following)?;
+                check_join(&segment, end, stop, &header)?;
+                let position = Position { offset: u64::from(header.frames_offset), previous_frame: None, ..end };
+                followed.end = Start { segment: following.first, position };
+            }
+            // A segment without events has no successor. Once there is one, what was written before it was made is read again.
+            None if end.next > segment.first && files.find_successor(end.next)? => {}
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Passes the frames of one segment; marks beyond the bound too, which show nothing.
+fn pass(
+    files: &LogFiles,
+    segment: &Segment,
+    bound: Sequence,
+    followed: &mut Followed,
+    visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
+) -> Result<()> {
+    let file = files.file(segment)?;
+    let mut scanner = scanner(segment, &file, followed.end.position)?;
+    loop {
+        let frame = match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {
+            Step::Frame(frame) => frame,
+            Step::Stop(stop) => {
+                followed.stop = Some(stop);
+                return Ok(());
+            }
+        };
+        let has_events = frame.header.event_count > 0;
+        if has_events && frame.header.first_sequence > bound {
+            followed.stop = None;
+            return Ok(());
+        }
+        visit(&frame)?;
+        followed.end.position = scanner.position();
+        if has_events {
+            followed.events_end = Some(followed.end);
+        }
+    }
 }
 
 #[derive(Debug, Default)]

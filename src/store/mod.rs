@@ -13,6 +13,7 @@ mod consumer;
 mod correlation;
 mod create;
 mod environment;
+mod follow;
 mod housekeeping;
 mod info;
 mod lead;
@@ -149,7 +150,8 @@ impl Store {
         Self::open_in(&Environment::in_memory(), "/store", options)
     }
 
-    /// Opens a store to read, whether another process writes to it or not; shows it as it is now. Beside a writer with
+    /// Opens a store to read, whether another process writes to it or not; shows it as it is now, and
+    /// [`refresh`](Self::refresh) shows what has come since. Beside a writer with
     /// [`Durability::Sync`] that is what is synced, beside another one all whole frames, and without one all that the next
     /// open would keep. Nothing on disk is changed.
     ///
@@ -166,6 +168,21 @@ impl Store {
     pub fn open_read_only_in(environment: &Environment, path: impl AsRef<Path>) -> Result<Self> {
         let shared = Arc::new(read_only::open(environment, path.as_ref())?);
         Ok(Self { owner: Arc::new(Owner { shared, thread: Mutex::new(None), lock: Mutex::new(None) }) })
+    }
+
+    /// Brings a store that is open to read up to what its writer has added since, by the rule of
+    /// [`open_read_only`](Self::open_read_only), and returns the last sequence that reads show from now on. It takes as long as
+    /// what is new, writes nothing, and holds up no writer. Writers may end and others follow; what was shown stays shown. A
+    /// store that is open to write is up to date by itself.
+    ///
+    /// How far a writer has synced is known as soon as it has; so a reader that refreshes every 50 ms, as a
+    /// [`subscription`](Self::subscribe) does, is that far behind.
+    ///
+    /// # Errors
+    /// `Stale`: what was shown is not there any more, because the log's end was cut or another store is in its place; open it
+    /// again. `Corrupt`: something that had been durable is damaged or missing. `Closed`, `UnsupportedFormat`, `Io`.
+    pub fn refresh(&self) -> Result<Sequence> {
+        self.shared().refresh()
     }
 
     fn start(opened: open::Opened) -> Result<Self> {
@@ -377,7 +394,8 @@ impl Store {
 
     /// Events as they come: first those that are there, from the first one after
     /// [`SubscribeOptions::after`] on, then each that is acknowledged, without a gap or a double. Any number of subscriptions may
-    /// be open; they take nothing from a commit but the call that wakes those that wait. They end when the store closes.
+    /// be open; they take nothing from a commit but the call that wakes those that wait. They end when the store closes. On a store that
+    /// is open to read they follow its writer, see [`Subscription`].
     #[must_use]
     pub fn subscribe(&self, options: SubscribeOptions) -> Subscription {
         Subscription::new(self.shared(), options)

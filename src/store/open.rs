@@ -466,6 +466,7 @@ impl Opening<'_> {
             view: RwLock::new(View::new(tail)),
             places: Visible::new(last_sequence, last_sequence, log.position.timestamp),
             word: Some(word),
+            follower: None,
             spare,
             reserve,
             chores: Chores::default(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::chores::Chores;
 use super::consumer::Acknowledged;
-use super::create::{self, Standing};
+use super::create;
 use super::environment::Environment;
+use super::follow::{Follower, has_writer};
 use super::open::{kept_report, start_of_walk};
 use super::options::Options;
 use super::shared::{CommitState, Shared, Visible};
@@ -29,21 +30,62 @@ use crate::recovery::fill::Filler;
 use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::walk::{self, Walk};
 use crate::snapshot::Snapshots;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Sequence, StoreId};
+
+/// How often an open looks again because writers came or went meanwhile.
+const ATTEMPTS: usize = 8;
 
 /// Opens a store to read.
 ///
 /// # Errors
 /// See [`Store::open_read_only`](super::Store::open_read_only).
 pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
+    let disk = environment.disk.as_ref();
+    let store_id = identity(disk, root)?.store_id;
+    for _ in 1..ATTEMPTS {
+        let before = Standing::of(disk, root, store_id)?;
+        match open_beside(environment, root, store_id, &before) {
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            outcome if before.holds(&Standing::of(disk, root, store_id)?, outcome.is_err()) => return outcome,
+            _ => {}
+        }
+    }
+    open_beside(environment, root, store_id, &Standing::of(disk, root, store_id)?)
+}
+
+/// What an open to read goes by: all of it is looked at before the log is, and again afterwards.
+#[derive(Debug)]
+struct Standing {
+    has_writer: bool,
+    control: Control,
+    segments: Vec<Sequence>,
+}
+
+impl Standing {
+    /// The lock is looked at first: what a writer that then ends has written is a whole log.
+    fn of(disk: &dyn Disk, root: &Path, store_id: StoreId) -> Result<Self> {
+        Ok(Self {
+            has_writer: has_writer(disk, root)?,
+            control: examine::read_control(disk, root, store_id)?,
+            segments: examine::inventory(disk, &root.join(LOG))?.segments,
+        })
+    }
+
+    /// Whether what was read holds: no other writer may have written or be writing what nothing bounded. For an error, also
+    /// the list of segments must be what it was: it is not read at one moment.
+    fn holds(&self, after: &Self, is_error: bool) -> bool {
+        self.control.session == after.control.session
+            && (self.has_writer || !after.has_writer)
+            && (!is_error || self.segments == after.segments)
+    }
+}
+
+fn open_beside(environment: &Environment, root: &Path, store_id: StoreId, standing: &Standing) -> Result<Shared> {
     let disk = Arc::clone(&environment.disk);
-    let store_id = identity(disk.as_ref(), root)?.store_id;
-    // The lock is looked at before the log is: what a writer that then ends has written is a whole log.
-    let has_writer =
-        disk.is_locked(&root.join(create::LOCK)).map_err(|source| Error::from_io("look at LOCK", source))?;
-    let control = examine::read_control(disk.as_ref(), root, store_id)?;
+    let (has_writer, control) = (standing.has_writer, standing.control);
     let index = open_index(environment, root, store_id)?;
+    // After the index: it may have the events of segments that are new.
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
     if inventory.segments.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no log yet", root.display())));
@@ -98,6 +140,7 @@ pub(crate) fn open(environment: &Environment, root: &Path) -> Result<Shared> {
         view: RwLock::new(View::new(tail)),
         places: Visible::new(sequence, sequence, walked.position.timestamp),
         word: None,
+        follower: Some(Mutex::new(Follower::new(control.session, walked.end()))),
         spare: Arc::new(Spare::default()),
         reserve: Arc::new(Reserve::default()),
         chores: Chores::default(),
@@ -125,14 +168,14 @@ fn report(walked: &Walk, kept: Option<RecoveryReport>) -> RecoveryReport {
 fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {
     let not_found = |what| Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store{what}", root.display())));
     match create::standing(disk, root)? {
-        Standing::Store(identity) => Ok(identity),
-        Standing::Absent => not_found(""),
-        Standing::Unfinished => not_found(" yet"),
+        create::Standing::Store(identity) => Ok(identity),
+        create::Standing::Absent => not_found(""),
+        create::Standing::Unfinished => not_found(" yet"),
     }
 }
 
-fn no_commits(next: Sequence) -> crate::sync::Mutex<CommitState> {
-    crate::sync::Mutex::new(CommitState::new(next, crate::format::frame::to_u64(limits::GROUP_BYTES_MAX)))
+fn no_commits(next: Sequence) -> Mutex<CommitState> {
+    Mutex::new(CommitState::new(next, crate::format::frame::to_u64(limits::GROUP_BYTES_MAX)))
 }
 
 /// Without a writer, what would make the next open refuse is an error here too: a log that is cut short is not shown as

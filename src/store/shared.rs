@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::chores::Chores;
 use super::consumer::Acknowledged;
 use super::environment::Environment;
+use super::follow::Follower;
 use super::options::{Durability, Options};
 use super::view::View;
 use super::watch::Watch;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) view: RwLock<View>,
     pub(crate) places: Visible,
     pub(crate) word: Option<Box<dyn SharedWord>>,
+    /// Where it stands in another's log; `None` where the store is open to write. Locked before the view.
+    pub(crate) follower: Option<Mutex<Follower>>,
     pub(crate) spare: Arc<Spare>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) chores: Chores,

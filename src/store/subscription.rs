@@ -19,6 +19,9 @@ use crate::types::{Event, EventType, SYSTEM_PREFIX, Sequence, StreamId, Version}
 /// Places that are fetched at once.
 const PLACES_AT_ONCE: usize = 64;
 
+/// How often a subscription to a store that is open to read looks for what its writer has added.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Where a subscription begins, and what it shows: the events that fit all that is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct SubscribeOptions {
@@ -120,7 +123,11 @@ enum Patience {
 }
 
 /// Events as they come, see [`Store::subscribe`](crate::Store::subscribe). As an iterator it blocks until there is one; it ends
-/// when the store is closed, and after its first error. Over a store that is open to read it ends where the log does.
+/// when the store is closed, and after its first error.
+///
+/// Over a store that is open to read it follows that store's writer: where it has given all, it
+/// [refreshes](crate::Store::refresh) the store every 50 ms as long as somebody waits for the next event, and
+/// [`try_next`](Self::try_next) does so once. Writers may end and others follow.
 ///
 /// It does not keep the store open: when the last [`Store`](crate::Store) is dropped, it ends.
 #[derive(Debug)]
@@ -154,8 +161,8 @@ impl Subscription {
     /// The next event, if there is one already. Never waits, but may read for a while: as far as what is wanted is away.
     ///
     /// # Errors
-    /// `Closed`: the store was closed. `Poisoned`: an earlier failure stopped it, and everything was given. `Corrupt`, `Io`. After
-    /// an error, the same again.
+    /// `Closed`: the store was closed. `Poisoned`: an earlier failure stopped it, and everything was given. `Stale`: of a store that
+    /// is open to read, what was shown is gone. `Corrupt`, `Io`. After an error, the same again.
     pub fn try_next(&mut self) -> Result<Option<Event>> {
         self.step(Patience::Nothing)
     }
@@ -196,10 +203,10 @@ impl Subscription {
 
     /// Waits for more than was looked at; whether to look again.
     fn wait(&mut self, patience: Patience) -> bool {
-        let (shared, through) = (&self.shared, self.through);
-        if shared.writer.is_none() {
-            return false;
+        if self.shared.follower.is_some() {
+            return self.wait_for_writer(patience);
         }
+        let (shared, through) = (&self.shared, self.through);
         if shared.latch.is_tripped() {
             if shared.places.sequence_in_order() <= through {
                 let text = "an earlier failure stopped this store; open it again";
@@ -217,6 +224,30 @@ impl Subscription {
             shared.places.sequence_in_order() > through
                 || shared.is_closed.load(Ordering::Acquire)
                 || shared.latch.is_tripped()
+        });
+        true
+    }
+
+    /// The same over a store that is open to read: nobody tells what another process writes, so it is looked for.
+    fn wait_for_writer(&mut self, patience: Patience) -> bool {
+        let (shared, through) = (&self.shared, self.through);
+        match shared.refresh() {
+            Ok(shown) if shown > through => return true,
+            Ok(_) => {}
+            Err(error) => {
+                self.ended = Some(error);
+                return true;
+            }
+        }
+        let now = Instant::now();
+        let wait = match patience {
+            Patience::Nothing => return false,
+            Patience::Until(deadline) if deadline <= now => return false,
+            Patience::Until(deadline) => LOOK_EVERY.min(deadline - now),
+            Patience::Forever => LOOK_EVERY,
+        };
+        shared.watch.wait(Some(now + wait), || {
+            shared.places.sequence_in_order() > through || shared.is_closed.load(Ordering::Acquire)
         });
         true
     }

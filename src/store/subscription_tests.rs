@@ -213,15 +213,33 @@ fn a_waiting_subscription_is_woken_by_a_commit_and_by_the_end_of_the_store() {
 }
 
 #[test]
-fn a_subscription_to_a_store_that_is_open_to_read_ends_where_the_log_does() {
+fn a_subscription_to_a_store_that_is_open_to_read_follows_its_writers() {
     let environment = Environment::in_memory();
-    let store = Store::open_in(&environment, "/s", small()).unwrap();
+    let open = || Store::open_in(&environment, "/s", small()).unwrap();
+    let store = open();
     append_all(&store, 1..=9);
     let reader = Store::open_read_only_in(&environment, "/s").unwrap();
-    assert_eq!(reader.subscribe(SubscribeOptions::new()).count(), 9);
-    assert_eq!(reader.subscribe(SubscribeOptions::new().correlation_id("c")).count(), 3);
-    let mut subscription = reader.subscribe(SubscribeOptions::new().after(Sequence::new(9)));
-    assert_eq!(subscription.next_timeout(LONG).unwrap(), None);
+    let mut all = reader.subscribe(SubscribeOptions::new());
+    let mut of_stream = reader.subscribe(SubscribeOptions::new().stream(&stream("a-1")));
+    let mut correlated = reader.subscribe(SubscribeOptions::new().correlation_id("c"));
+    assert_eq!((drain(&mut all), drain(&mut correlated)), ((1..=9).collect(), vec![3, 6, 9]));
+    assert_eq!(all.next_timeout(Duration::from_millis(1)).unwrap(), None);
+    append_all(&store, 10..=12);
+    assert_eq!((drain(&mut all), drain(&mut correlated)), (vec![10, 11, 12], vec![12]));
+    // The writer ends and another one follows, while somebody waits.
+    let waiting =
+        std::thread::spawn(move || all.take(2).map(|event| event.unwrap().sequence.get()).collect::<Vec<_>>());
+    append(&store, "a-1", 13);
+    store.close().unwrap();
+    let store = open();
+    append(&store, "b-1", 14);
+    assert_eq!(waiting.join().unwrap(), [13, 14]);
+    assert_eq!(drain(&mut of_stream), (1..=13).collect::<Vec<_>>());
+    let last = reader.subscribe(SubscribeOptions::new().after(Sequence::new(14)));
+    let waiting = std::thread::spawn(move || last.count());
+    reader.close().unwrap();
+    assert_eq!(waiting.join().unwrap(), 0, "the end of the store that is open to read ends it");
+    assert_eq!(of_stream.try_next().unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[test]

@@ -23,6 +23,9 @@ mod crash;
 #[path = "damage_tests.rs"]
 mod damage;
 #[cfg(feature = "simulation")]
+#[path = "follow_tests.rs"]
+mod follows;
+#[cfg(feature = "simulation")]
 #[path = "repair_tests.rs"]
 mod repairs;
 #[cfg(feature = "simulation")]

@@ -59,6 +59,13 @@ impl View {
         self.epoch += 1;
     }
 
+    /// Forgets the waiting tails that an index covers which another process fills.
+    pub(crate) fn forget_through(&mut self, covered: Sequence) {
+        while self.frozen.front().and_then(|tail| tail.end()).is_some_and(|end| end.sequence <= covered) {
+            self.ingested();
+        }
+    }
+
     /// Newest first.
     fn tails(&self) -> impl DoubleEndedIterator<Item = &Tail> {
         let frozen = self.frozen.iter().map(Arc::as_ref);

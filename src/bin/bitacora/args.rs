@@ -35,6 +35,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     Append(AppendArgs),
     Events(EventsArgs),
+    Tail(TailArgs),
     Streams(StreamsArgs),
     Info(StoreArgs),
     Verify(VerifyArgs),
@@ -117,6 +118,34 @@ pub(crate) struct EventsArgs {
     /// At most so many.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+}
+
+/// Follow the log: print the events that are there, and then each as it comes, as JSON, one a line.
+///
+/// The lines are those of `events`. Beside a writer that syncs each commit an event is shown once it is synced, a moment
+/// later at most; beside another one once it is whole. Writers may end, be killed and start again: what comes next is
+/// printed behind what came before, each event once. Locks and writes nothing. Ends at Ctrl-C, between two lines, with
+/// exit code 130, and without a word when its reader goes.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bitacora tail till-data
+  bitacora tail till-data --new --type PaymentCompleted
+      bitacora tail till-data --from 1000 --stream wallet-ana")]
+pub(crate) struct TailArgs {
+    /// The store's folder.
+    pub(crate) dir: PathBuf,
+    /// The first sequence.
+    #[arg(long, value_name = "SEQ", conflicts_with = "new")]
+    pub(crate) from: Option<u64>,
+    /// Only what comes from now on.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Only events of this stream.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stream: Option<String>,
+    /// Only events of this type.
+    #[arg(long = "type", value_name = "NAME")]
+    pub(crate) event_type: Option<String>,
 }
 
 /// List the streams by name, each with its version and its last sequence.

@@ -1,7 +1,8 @@
 //! How the command ends: exit codes by what the caller must do, and the error line.
 //!
 //! An interrupt (Ctrl-C) is left to the system, which ends the process with the signal; a shell shows that as 130.
-//! Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest.
+//! Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest. Only
+//! `tail`, which an interrupt is the usual end of, takes it itself, so that no line is cut short.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -23,6 +24,9 @@ pub(crate) const CORRUPT: u8 = 4;
 pub(crate) const FULL: u8 = 5;
 /// A read, a write or a sync failed.
 pub(crate) const STORAGE: u8 = 6;
+
+/// Ctrl-C ended it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What a verb answers: an exit code, or why it could not do its work.
 pub(crate) type Outcome = Result<u8, Failure>;
@@ -94,7 +98,9 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Locked | ErrorKind::NotAStore | ErrorKind::UnsupportedFormat | ErrorKind::ReadOnly => NOT_OPENED,
         ErrorKind::Corrupt => CORRUPT,
         ErrorKind::StorageFull => FULL,
-        ErrorKind::Io | ErrorKind::CommitUnknown | ErrorKind::Poisoned | ErrorKind::Closed => STORAGE,
+        ErrorKind::Io | ErrorKind::CommitUnknown | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Stale => {
+            STORAGE
+        }
         // Conflicts, refusals, what is not found and what this program does not know: the answer is "no".
         _ => NO,
     }
@@ -141,6 +147,7 @@ mod tests {
             (ErrorKind::CommitUnknown, STORAGE),
             (ErrorKind::Poisoned, STORAGE),
             (ErrorKind::Closed, STORAGE),
+            (ErrorKind::Stale, STORAGE),
         ];
         for (kind, expected) in cases {
             assert_eq!(Failure::from(Error::new(kind, "x")).code, expected, "{kind:?}");

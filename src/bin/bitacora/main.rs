@@ -6,6 +6,7 @@
 mod args;
 mod demo;
 mod exit;
+mod interrupt;
 mod output;
 mod render;
 mod till;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     exit::conclude(match &verb {
         Verb::Append(args) => printing(json, |output| verbs::append::run(args, output)),
         Verb::Events(args) => printing(json, |output| verbs::events::run(args, output)),
+        Verb::Tail(args) => printing(json, |output| verbs::tail::run(args, output)),
         Verb::Streams(args) => printing(json, |output| verbs::streams::run(args, output)),
         Verb::Info(args) => printing(json, |output| verbs::info::run(args, output)),
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),

@@ -19,6 +19,7 @@ pub(crate) mod repair;
 pub(crate) mod snapshots;
 mod store_report;
 pub(crate) mod streams;
+pub(crate) mod tail;
 pub(crate) mod trace;
 pub(crate) mod verify;
 pub(crate) mod wallet;
