@@ -31,7 +31,7 @@ SHUTTLE = CARGO_TARGET_DIR="$(TARGET)/shuttle" RUSTFLAGS="--cfg bitacora_shuttle
 CHECKED := --locked -p bitacora-trials --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench bench-peers bench-full criterion lint doc header capi fmt prerequisites
+.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench bench-peers bench-full criterion lint doc header capi man completions fmt prerequisites
 
 help:
 	@printf '%s\n' \
@@ -49,6 +49,7 @@ help:
 	    'make criterion     single operations, under criterion' \
 	    'make header the C header, made anew from the sources of the C interface' \
 	    'make capi   the C interface: libbitacora_capi.a and .so, for programs in C, C++ and C#' \
+	    'make man completions   man pages and completions for shells, for packages of the command' \
 	    'make fmt    format the sources'
 
 prerequisites:
@@ -123,6 +124,11 @@ bench-full: prerequisites
 
 criterion: prerequisites
 	@$(ROCKSDB) && $(CARGO) bench --locked -p bitacora-bench $(BENCH_ARGS)
+
+# Both at once; the folder is that of the build.
+man completions: prerequisites
+	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- generate "$(TARGET)/share"
+	@echo "$(TARGET)/share/$@"
 
 header: prerequisites
 	@$(ROCKSDB) && UPDATE_HEADER=1 $(CARGO) test --locked -p bitacora-capi --test header
