@@ -31,7 +31,7 @@ SHUTTLE = CARGO_TARGET_DIR="$(TARGET)/shuttle" RUSTFLAGS="--cfg bitacora_shuttle
 CHECKED := --locked -p bitacora-trials --no-default-features
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench bench-peers bench-full criterion lint doc fmt prerequisites
+.PHONY: help demo test interleavings sabotage soak fuzz soak-fuzz bench bench-peers bench-full criterion lint doc header capi man completions fmt prerequisites
 
 help:
 	@printf '%s\n' \
@@ -47,6 +47,9 @@ help:
 	    'make bench-peers   the same with other stores beside it; compiles them first' \
 	    'make bench-full    all of it, ten million events too, with the other stores' \
 	    'make criterion     single operations, under criterion' \
+	    'make header the C header, made anew from the sources of the C interface' \
+	    'make capi   the C interface: libbitacora_capi.a and .so, for programs in C, C++ and C#' \
+	    'make man completions   man pages and completions for shells, for packages of the command' \
 	    'make fmt    format the sources'
 
 prerequisites:
@@ -121,6 +124,18 @@ bench-full: prerequisites
 
 criterion: prerequisites
 	@$(ROCKSDB) && $(CARGO) bench --locked -p bitacora-bench $(BENCH_ARGS)
+
+# Both at once; the folder is that of the build.
+man completions: prerequisites
+	@$(ROCKSDB) && $(CARGO) run --locked --release --features cli -- generate "$(TARGET)/share"
+	@echo "$(TARGET)/share/$@"
+
+header: prerequisites
+	@$(ROCKSDB) && UPDATE_HEADER=1 $(CARGO) test --locked -p bitacora-capi --test header
+
+capi: prerequisites
+	@$(ROCKSDB) && $(CARGO) build --locked --release -p bitacora-capi
+	@echo 'capi/include/bitacora.h, $(TARGET)/release/libbitacora_capi.a, $(TARGET)/release/libbitacora_capi.so'
 
 fmt:
 	$(CARGO) fmt --all

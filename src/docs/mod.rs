@@ -36,6 +36,9 @@ pub mod evolution {}
 #[doc = include_str!("command_line.md")]
 pub mod command_line {}
 
+#[doc = include_str!("c_interface.md")]
+pub mod c_interface {}
+
 #[doc = include_str!("format.md")]
 pub mod format {}
 

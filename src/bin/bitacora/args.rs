@@ -15,6 +15,7 @@ pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
 pub(crate) use travel::{DiffArgs, ExplainArgs, TraceArgs, WalletArgs, WalletsArgs};
 
 use crate::demo::DemoArgs;
+use crate::generate::GenerateArgs;
 use crate::till::TillArgs;
 
 /// An embedded event store for tills: one log that tells what happened.
@@ -57,6 +58,7 @@ pub(crate) enum Verb {
     Health(HealthArgs),
     Till(TillArgs),
     Demo(DemoArgs),
+    Generate(GenerateArgs),
 }
 
 /// Append events: one JSON object a line on standard input, one JSON line a commit on standard output.

@@ -85,6 +85,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.as_deref().unwrap_or_default())
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { code: code(error.kind()), message: Some(error.to_string()) }

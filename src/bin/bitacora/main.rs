@@ -6,6 +6,7 @@
 mod args;
 mod demo;
 mod exit;
+mod generate;
 mod interrupt;
 mod output;
 mod render;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         // These two print from several threads, so standard output is not held for them.
         Verb::Till(args) => till::run(args, json).map_err(Failure::from),
         Verb::Demo(args) => demo::run(args, json).map_err(Failure::from),
+        Verb::Generate(args) => generate::run(args),
     })
 }
 

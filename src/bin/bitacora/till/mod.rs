@@ -11,6 +11,7 @@ mod plan;
 pub(crate) mod recovery;
 pub(crate) mod refusal;
 mod scheduler;
+mod services;
 pub(crate) mod show;
 mod summary;
 mod teller;
@@ -21,11 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitacora::aggregate::Repository;
-use bitacora::payment::{FileGateway, Orchestrator, OrchestratorOptions, PaymentGateway, RetryPolicy};
-use bitacora::service::RecoveryService;
-use bitacora::snapshot::SnapshotPolicy;
-use bitacora::wallet::Wallet;
+use bitacora::payment::FileGateway;
 use bitacora::{Durability, Error, ErrorKind, Options, Result, Store};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -35,10 +32,8 @@ use ledger::{Format, Reader};
 use names::LedgerName;
 use outcomes::Outcomes;
 use page::{Emphasis, Page};
+pub(crate) use services::{RETRY_DELAY_MS, Till};
 pub(crate) use summary::{Outcome, Summary};
-
-/// The gateway of a till is next door, so its retries are short.
-const RETRY_DELAY_MS: u64 = 5;
 
 /// How often a till with the weaker `interval` durability syncs.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
@@ -183,14 +178,6 @@ impl Default for TillOptions {
     }
 }
 
-/// A store with what works on it.
-pub(crate) struct Till {
-    pub(crate) store: Store,
-    pub(crate) wallets: Repository<Wallet>,
-    pub(crate) orchestrator: Orchestrator,
-    pub(crate) recovery: RecoveryService,
-}
-
 impl Till {
     /// Opens the store and its gateway. Nothing may be booked before a [recovery](recovery::recover).
     ///
@@ -208,30 +195,6 @@ impl Till {
             None => FileGateway::open(gateway_beside(dir)?)?,
         };
         Self::over(store, Arc::new(gateway), options.retry_delay_ms)
-    }
-
-    /// The same over a store that is open, with any gateway.
-    ///
-    /// # Errors
-    /// `InvalidInput`: the delay is zero.
-    pub(crate) fn over(store: Store, gateway: Arc<dyn PaymentGateway>, retry_delay_ms: u64) -> Result<Self> {
-        let delay = Duration::from_millis(retry_delay_ms);
-        let retry = RetryPolicy { initial: delay, longest: delay.saturating_mul(8), ..RetryPolicy::short() };
-        let wallets = Repository::new(store.clone(), SnapshotPolicy::default());
-        let options = OrchestratorOptions { retry, ..OrchestratorOptions::default() };
-        let orchestrator = Orchestrator::new(wallets.clone(), gateway, options)?;
-        let recovery = RecoveryService::new(wallets.clone(), orchestrator.clone());
-        Ok(Self { store, wallets, orchestrator, recovery })
-    }
-
-    /// Leaves little for the next recovery to do, and closes the store.
-    ///
-    /// # Errors
-    /// As [`RecoveryService::checkpoint`] and [`Store::close`].
-    pub(crate) fn close(self) -> Result<()> {
-        self.wallets.snapshot_changed();
-        self.recovery.checkpoint()?;
-        self.store.close()
     }
 }
 

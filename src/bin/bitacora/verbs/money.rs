@@ -9,7 +9,7 @@ use bitacora::service::{SagaDecision, Strategy, Trigger};
 use bitacora::{ErrorKind, Options, Store, Timestamp};
 
 use crate::exit::Failure;
-use crate::till::{Till, TillOptions};
+use crate::till::{RETRY_DELAY_MS, Till};
 
 /// A gateway that is not there. Whoever has none decides what is to be done, and carries out nothing outside.
 pub(crate) struct Unreachable;
@@ -50,12 +50,17 @@ impl Desk {
     /// Opens the store, recovers it to ready, and goes on with the payments that were under way.
     pub(crate) fn open(dir: &Path, gateway: Option<&Path>) -> Result<Self, Failure> {
         let store = Store::open(dir, Options::new()).map_err(|error| Failure::opening(&error))?;
+        Ok(Self::over(store, gateway)?)
+    }
+
+    /// The same over a store that is open.
+    pub(crate) fn over(store: Store, gateway: Option<&Path>) -> bitacora::Result<Self> {
         let has_gateway = gateway.is_some();
         let gateway: Arc<dyn PaymentGateway> = match gateway {
             Some(folder) => Arc::new(FileGateway::open(folder)?),
             None => Arc::new(Unreachable),
         };
-        let till = Till::over(store, gateway, TillOptions::default().retry_delay_ms)?;
+        let till = Till::over(store, gateway, RETRY_DELAY_MS)?;
         let report = till.recovery.recover(Trigger::Open, Strategy::Incremental)?;
         till.recovery.gate().check()?;
         let desk = Self { till, has_gateway };
