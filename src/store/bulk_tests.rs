@@ -7,7 +7,7 @@ use super::*;
 use crate::disk::sim::{OperationInfo, OperationKind, SimulatedDisk};
 use crate::index::MemoryIndexProvider;
 
-const SEGMENT_BYTES: u64 = 256 * 1024;
+const SEGMENT_BYTES: usize = 256 * 1024;
 /// The longest that anything here may take; who waits so long waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,22 +26,21 @@ fn bytes_written_to_the_spare(durability: Durability, payload_bytes: usize) -> u
         }
     }));
     let environment = Environment::new(Arc::new(disk.clone()), Arc::new(MemoryIndexProvider::default()));
-    let options = Options::new().segment_bytes(SEGMENT_BYTES).durability(durability).background(false);
+    let options = Options::new().segment_bytes(SEGMENT_BYTES as u64).durability(durability).background(false);
     let store = Store::open_in(&environment, "/store", options).unwrap();
     let payload = "x".repeat(payload_bytes);
-    for _ in 0..SEGMENT_BYTES as usize * 6 / 10 / payload_bytes {
+    for _ in 0..SEGMENT_BYTES * 6 / 10 / payload_bytes {
         store.append(&stream("a-1"), ExpectedVersion::Any, vec![event(&payload)]).unwrap();
     }
     store.housekeep().unwrap();
     assert!(disk.files().iter().any(|path| is_spare(path)), "room was taken ahead");
     disk.clear_observer();
-    let written = *written.lock().unwrap();
-    written
+    *written.lock().unwrap()
 }
 
 #[test]
 fn the_next_segment_is_filled_with_zeros_only_where_small_commits_are_synced() {
-    assert_eq!(bytes_written_to_the_spare(Durability::Sync, 1_000), SEGMENT_BYTES);
+    assert_eq!(bytes_written_to_the_spare(Durability::Sync, 1_000), SEGMENT_BYTES as u64);
     assert_eq!(bytes_written_to_the_spare(Durability::Sync, 20_000), 0, "large groups would write everything twice");
     assert_eq!(bytes_written_to_the_spare(Durability::Buffered, 1_000), 0, "nothing waits for a sync");
 }
