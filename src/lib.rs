@@ -81,6 +81,7 @@
 //! |---|---|---|
 //! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
 //! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
+//! | `futures` | no | `Subscription::into_stream`, which gives an `EventStream`: a `futures` stream for async code. Needs no runtime; adds `futures-core`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
 //! | `internals` | no | The decoders, for fuzzing. Hidden from this documentation, and not covered by any promise. |
 
@@ -117,6 +118,8 @@ pub use clock::{ClockState, ClockStep};
 pub use error::{Conflict, Corruption, Error, ErrorKind, Result};
 pub use index::{Checkpoint, StreamHead};
 pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
+#[cfg(feature = "futures")]
+pub use store::EventStream;
 pub use store::{
     Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
     CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,

@@ -13,6 +13,8 @@ mod consumer;
 mod correlation;
 mod create;
 mod environment;
+#[cfg(feature = "futures")]
+mod event_stream;
 mod follow;
 mod housekeeping;
 mod info;
@@ -36,6 +38,8 @@ pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use consumer::{Consumer, ConsumerOptions};
 pub use correlation::CorrelationEvents;
 pub use environment::Environment;
+#[cfg(feature = "futures")]
+pub use event_stream::EventStream;
 pub use info::StoreInfo;
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};

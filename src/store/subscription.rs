@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::RecordRef;
 use crate::index::{Direction, Place};
 use crate::log::cursor::{self, FrameCursor};
-use crate::sync::Ordering;
+use crate::sync::{AtomicBool, Ordering};
 use crate::types::{Event, EventType, SYSTEM_PREFIX, Sequence, StreamId, Version};
 
 /// Places that are fetched at once.
@@ -139,6 +139,8 @@ pub struct Subscription {
     through: Sequence,
     ready: VecDeque<Event>,
     ended: Option<Error>,
+    /// Set where somebody may end it from another thread, and wakes it then.
+    stopped: Option<Arc<AtomicBool>>,
 }
 
 impl Subscription {
@@ -149,7 +151,7 @@ impl Subscription {
             (None, None) => Source::Log(None),
         };
         let (shared, through) = (Arc::clone(shared), options.after);
-        Self { shared, options, source, through, ready: VecDeque::new(), ended: None }
+        Self { shared, options, source, through, ready: VecDeque::new(), ended: None, stopped: None }
     }
 
     /// The sequence through which it has given everything that it was asked for.
@@ -176,8 +178,22 @@ impl Subscription {
         self.step(patience)
     }
 
+    /// Has `stopped` end it, once it is set and the one that is waiting [woken](Shared::watch): from then on there is no event.
+    #[cfg(feature = "futures")]
+    pub(super) fn stop_by(&mut self, stopped: &Arc<AtomicBool>) -> Arc<Shared> {
+        self.stopped = Some(Arc::clone(stopped));
+        Arc::clone(&self.shared)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.as_ref().is_some_and(|stopped| stopped.load(Ordering::Acquire))
+    }
+
     fn step(&mut self, patience: Patience) -> Result<Option<Event>> {
         loop {
+            if self.is_stopped() {
+                return Ok(None);
+            }
             if let Some(error) = &self.ended {
                 return Err(error.clone());
             }
@@ -224,6 +240,7 @@ impl Subscription {
             shared.places.sequence_in_order() > through
                 || shared.is_closed.load(Ordering::Acquire)
                 || shared.latch.is_tripped()
+                || self.is_stopped()
         });
         true
     }
@@ -247,7 +264,7 @@ impl Subscription {
             Patience::Forever => LOOK_EVERY,
         };
         shared.watch.wait(Some(now + wait), || {
-            shared.places.sequence_in_order() > through || shared.is_closed.load(Ordering::Acquire)
+            shared.places.sequence_in_order() > through || shared.is_closed.load(Ordering::Acquire) || self.is_stopped()
         });
         true
     }

@@ -43,6 +43,9 @@ mod skew;
 mod consumers;
 #[path = "correlation_tests.rs"]
 mod correlations;
+#[cfg(feature = "futures")]
+#[path = "stream_tests.rs"]
+mod streams;
 #[path = "subscription_tests.rs"]
 mod subscriptions;
 

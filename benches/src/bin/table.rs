@@ -2,6 +2,8 @@
 //!
 //! - `table [--short | --tiny] [--peers] [part of a case's name...]`: the table. With names, only those cases.
 //! - `table rolls`, `growth`, `cold` `[--short | --tiny]`: what a line cannot show.
+//! - `table tail` `[--short | --tiny]`: what a till loses to `tail`, `verify` and `backup` beside it; needs the command, built with
+//!   the same profile.
 //! - `table syscalls`: calls per commit; needs `strace`.
 //! - `table profile [--short | --tiny] [part of a case's name...]`: where the time goes; needs `perf`.
 //! - `table instructions [--keep]`: instructions an event; needs `valgrind`. Fails where there are more than
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 
 use bitacora_bench::cases::Scale;
 use bitacora_bench::child::{self, Job};
-use bitacora_bench::commands::{cold, growth, instructions, profile, rolls, syscalls};
+use bitacora_bench::commands::{cold, growth, instructions, profile, rolls, syscalls, tail};
 use bitacora_bench::table::{self, Run};
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Some("rolls") => rolls::print(scale),
         Some("growth") => growth::print(scale),
         Some("cold") => cold::print(scale),
+        Some("tail") => tail::print(scale),
         Some("syscalls") => syscalls::print(scale),
         Some("instructions") => is_well = instructions::print(has("--keep")),
         Some("profile") => profile::print(&run),

@@ -6,3 +6,4 @@ pub mod instructions;
 pub mod profile;
 pub mod rolls;
 pub mod syscalls;
+pub mod tail;
