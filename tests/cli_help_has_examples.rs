@@ -51,6 +51,8 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         let assert = bitacora([verb, "--help"]).assert().success();
         let help = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
         assert!(help.contains("Example") && help.contains(&format!("bitacora {verb} ")), "{verb}: {help}");
+        let mut examples = help.lines().skip_while(|line| !line.starts_with("Example")).skip(1);
+        assert!(examples.all(|line| line.starts_with("  ") && !line.starts_with("   ")), "{verb}: {help}");
         assert!(help.contains("--json"), "{verb} prints JSON on demand");
     }
 }

@@ -132,7 +132,7 @@ pub(crate) struct EventsArgs {
 #[command(after_help = "Examples:
   bitacora tail till-data
   bitacora tail till-data --new --type PaymentCompleted
-      bitacora tail till-data --from 1000 --stream wallet-ana")]
+  bitacora tail till-data --from 1000 --stream wallet-ana")]
 pub(crate) struct TailArgs {
     /// The store's folder.
     pub(crate) dir: PathBuf,
