@@ -51,6 +51,8 @@ pub enum ErrorKind {
     /// What a store that is open to read has shown is not in the log any more: another writer opened it meanwhile and its end was
     /// cut, or another store is in its place. Open it again.
     Stale,
+    /// The caller broke it off. What it was making is removed, and nothing else was changed; it can be begun again.
+    Aborted,
     /// The service is still recovering, or has quarantined what the command is for.
     NotReady,
     /// A payload is of a type, schema or codec this program does not know. Use one that does.

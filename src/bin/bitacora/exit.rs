@@ -107,6 +107,7 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Io | ErrorKind::CommitUnknown | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Stale => {
             STORAGE
         }
+        ErrorKind::Aborted => INTERRUPTED,
         // Conflicts, refusals, what is not found and what this program does not know: the answer is "no".
         _ => NO,
     }
@@ -154,6 +155,7 @@ mod tests {
             (ErrorKind::Poisoned, STORAGE),
             (ErrorKind::Closed, STORAGE),
             (ErrorKind::Stale, STORAGE),
+            (ErrorKind::Aborted, INTERRUPTED),
         ];
         for (kind, expected) in cases {
             assert_eq!(Failure::from(Error::new(kind, "x")).code, expected, "{kind:?}");

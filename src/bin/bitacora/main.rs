@@ -9,6 +9,7 @@ mod exit;
 mod generate;
 mod interrupt;
 mod output;
+mod progress;
 mod render;
 mod till;
 mod verbs;

@@ -1,14 +1,12 @@
 //! `bitacora backup`: a copy of a store that is a store.
 
-use std::io::{self, Write};
-use std::time::{Duration, Instant};
-
 use bitacora::{BackupPhase, BackupProgress, ErrorKind};
 use serde::Serialize;
 
 use crate::args::BackupArgs;
 use crate::exit::{FINE, Failure, Outcome};
 use crate::output::Output;
+use crate::progress::{Progress, Unit};
 use crate::render::hex;
 
 #[derive(Serialize)]
@@ -25,41 +23,24 @@ struct Document {
     seal_digest: Option<String>,
 }
 
-/// A line on standard error a second, from the second on.
-struct Telltale {
-    told_at: Instant,
-}
-
-/// How long a backup may take without a word.
-const QUIET: Duration = Duration::from_secs(1);
-
-impl Telltale {
-    fn tell(&mut self, progress: BackupProgress) {
-        let now = Instant::now();
-        if now - self.told_at < QUIET {
-            return;
-        }
-        self.told_at = now;
-        const MEBIBYTE: u64 = 1024 * 1024;
-        let what = match progress.phase {
-            BackupPhase::Check => "checking the source",
-            BackupPhase::Copy => "copying",
-            BackupPhase::Verify => "verifying the copy",
-        };
-        let (done, total) = (progress.done_bytes / MEBIBYTE, progress.total_bytes / MEBIBYTE);
-        // Nobody can be told that standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "backup: {what}, {done} of {total} MiB");
-    }
+fn tell(progress: &mut Progress, now: BackupProgress) {
+    let phase = match now.phase {
+        BackupPhase::Check => "checking the source",
+        BackupPhase::Copy => "copying",
+        BackupPhase::Verify => "verifying the copy",
+    };
+    progress.tell(phase, now.done_bytes, now.total_bytes);
 }
 
 pub(crate) fn run(args: &BackupArgs, output: &mut Output) -> Outcome {
-    let mut telltale = Telltale { told_at: Instant::now() };
-    let report = bitacora::backup_with(&args.dir, &args.to, &mut |progress| telltale.tell(progress)).map_err(
-        |error| match error.kind() {
+    let mut progress = Progress::new("backup", Unit::Bytes);
+    let report =
+        bitacora::backup_with(&args.dir, &args.to, &mut |now| tell(&mut progress, now)).map_err(|error| match error
+            .kind()
+        {
             ErrorKind::NotFound => Failure::opening(&error),
             _ => Failure::from(error),
-        },
-    )?;
+        })?;
     let document = Document {
         store_id: report.store_id.to_string(),
         segments: report.segments,

@@ -1,7 +1,6 @@
 //! `bitacora recover`: bring wallets and payments back to ready, or only compare both ways to.
 
-use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bitacora::aggregate::Repository;
 use bitacora::payment::{Orchestrator, OrchestratorOptions};
@@ -11,7 +10,6 @@ use bitacora::service::{
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
 use bitacora::{Options, Store};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::money::Unreachable;
@@ -19,6 +17,7 @@ use super::store_report::StoreReport;
 use crate::args::RecoverArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
 use crate::output::Output;
+use crate::progress::{Progress, Unit};
 use crate::render::word;
 
 #[derive(Serialize)]
@@ -45,34 +44,6 @@ struct CheckDocument<'a> {
     events_per_second: u64,
 }
 
-/// How far a recovery is, on standard error where that is a terminal.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new() -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
-        }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}  {elapsed}") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-
-    fn show(&self, now: &RecoveryProgress) {
-        self.0.set_length(now.total);
-        self.0.set_position(now.done);
-        self.0.set_message(word(&now.phase));
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
 pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     if args.check {
         let report = service::check(&super::open_to_read(&args.dir)?)?;
@@ -89,8 +60,11 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     let report = match &args.service {
         Some(service_id) => recovery.recover_service(service_id, strategy)?,
         None => {
-            let progress = Progress::new();
-            let tell = |now: &RecoveryProgress| progress.show(now);
+            let progress = Mutex::new(Progress::new("recover", Unit::Count));
+            let tell = |now: &RecoveryProgress| {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                progress.tell(&word(&now.phase), now.done, now.total);
+            };
             let options = RecoverOptions { progress: Some(&tell), ..RecoverOptions::default() };
             recovery.recover_with(Trigger::Open, strategy, options)?
         }
