@@ -10,6 +10,7 @@
 
 use crate::sabotage::{self, Defect};
 use crate::sync::leaf::AtomicU64;
+use smallvec::SmallVec;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
@@ -262,7 +263,7 @@ pub(crate) fn write_all_at(file: &dyn DiskFile, parts: &[&[u8]], offset: u64) ->
             assert_eq!(skip, 0, "more was written than given");
             return Ok(());
         }
-        let slices: Vec<io::IoSlice<'_>> = rest
+        let slices: SmallVec<[io::IoSlice<'_>; 16]> = rest
             .iter()
             .take(PARTS_MAX)
             .enumerate()

@@ -49,12 +49,18 @@ impl Salt {
     }
 }
 
+/// A CRC-32 (IEEE 802.3) of nothing yet.
+#[inline]
+pub(crate) fn fresh_crc32() -> crc32fast::Hasher {
+    // To find out what the processor can takes as long as the checksum of a few bytes, so it is found out once.
+    static FRESH: LazyLock<crc32fast::Hasher> = LazyLock::new(crc32fast::Hasher::new);
+    FRESH.clone()
+}
+
 /// CRC-32 (IEEE 802.3).
 #[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    // To find out what the processor can takes as long as the checksum of a few bytes, so it is found out once.
-    static FRESH: LazyLock<crc32fast::Hasher> = LazyLock::new(crc32fast::Hasher::new);
-    let mut hasher = FRESH.clone();
+    let mut hasher = fresh_crc32();
     hasher.update(bytes);
     hasher.finalize()
 }

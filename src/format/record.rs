@@ -80,11 +80,15 @@ pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, id: EventId, event:
     let offset = buffer.len();
     let flags =
         if event.metadata.is_empty() { 0 } else { FLAG_METADATA } | if event.tags.is_empty() { 0 } else { FLAG_TAGS };
-    buffer.extend_from_slice(&[0; 16]);
-    buffer.extend_from_slice(&[flags, event.codec.0]);
-    buffer.extend_from_slice(&event.schema_version.to_le_bytes());
-    let body = buffer.len();
-    buffer.extend_from_slice(id.as_bytes());
+    buffer.reserve(bytes_about(stream, event));
+    // At once, for each part that is added by itself costs as much as its bytes.
+    let mut start = [0; HEADER_BYTES + size_of::<EventId>()];
+    start[16] = flags;
+    start[17] = event.codec.0;
+    start[18..HEADER_BYTES].copy_from_slice(&event.schema_version.to_le_bytes());
+    start[HEADER_BYTES..].copy_from_slice(id.as_bytes());
+    buffer.extend_from_slice(&start);
+    let body = offset + HEADER_BYTES;
     write_short(buffer, stream.as_str());
     write_short(buffer, event.event_type.as_str());
     if !event.tags.is_empty() {
@@ -110,10 +114,12 @@ pub(crate) fn complete(
     offset: u64,
     sequence: Sequence,
 ) -> u32 {
-    set(buffer, draft.offset + 8, &version.get().to_le_bytes());
-    let fixed = buffer.get(draft.offset + 4..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+    let header = buffer.get_mut(draft.offset..).and_then(|rest| rest.first_chunk_mut::<HEADER_BYTES>());
+    let Some(header) = header else { unreachable!("a record was drafted there") };
+    header[8..16].copy_from_slice(&version.get().to_le_bytes());
+    let fixed = header.last_chunk().copied().unwrap_or_default();
     let checksum = checksum(&fixed, draft.body_crc) ^ salt.of(offset, sequence);
-    set(buffer, draft.offset, &checksum.to_le_bytes());
+    header[..4].copy_from_slice(&checksum.to_le_bytes());
     checksum
 }
 

@@ -62,7 +62,7 @@ impl Log {
             *version += 1;
             self.events.push(((*name).to_owned(), *version, self.sequence));
             let event = (Version::new(*version), segmented(self.sequence), *correlation_id);
-            tail.record(&StreamId::new(name).unwrap(), [event]);
+            tail.record_named(&StreamId::new(name).unwrap(), [event]);
             if let Some(id) = correlation_id {
                 self.correlated.push(((*id).to_owned(), self.sequence));
             }

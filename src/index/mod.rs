@@ -21,7 +21,7 @@ mod conformance;
 pub(crate) mod keys;
 mod lookup;
 mod memory;
-mod names;
+pub(crate) mod names;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 pub(crate) mod tail;

@@ -4,10 +4,12 @@
 //! chunks that are never moved, and the table has its hashes and numbers alone, so that its growth copies little.
 //!
 //! Names come from outside. Their hash is keyed, so that nobody can choose names that fall together: all of the key comes from
-//! the standard library's, which has it from the system, and is another one for each table, so for each tail. The hash is not
+//! the standard library's, which has it from the system, and is another one each time that a store is opened: a tail's successor
+//! keeps its key, so that a commit hashes each of its streams once, before it knows which tail will take it in. The hash is not
 //! cryptographic, and who saw hashes could find its key; nobody does, and what one probe more takes is lost in a commit's sync.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
@@ -116,8 +118,16 @@ pub(super) struct Found {
     pub(super) number: Option<u32>,
 }
 
-/// Hashes names with a key that nobody knows.
-struct Keyed {
+impl Found {
+    /// Nothing has the name, which has this hash.
+    pub(super) fn none(hash: u64) -> Self {
+        Self { hash, number: None }
+    }
+}
+
+/// Hashes names with a key that nobody knows; clones with the same one.
+#[derive(Clone)]
+pub(crate) struct Keyed {
     seed: u64,
     shared: SharedSeed,
 }
@@ -128,7 +138,8 @@ impl Keyed {
         Self { seed: random.hash_one(0), shared: SharedSeed::from_u64(random.hash_one(1)) }
     }
 
-    fn hash(&self, name: &str) -> u64 {
+    #[inline]
+    pub(crate) fn hash(&self, name: &str) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(name.as_bytes());
         hasher.finish()
@@ -142,34 +153,104 @@ impl fmt::Debug for Keyed {
     }
 }
 
+/// What is found by a hash, and by a look at what has it.
+#[derive(Debug)]
+pub(crate) struct ByHash<T> {
+    map: HashMap<u64, T, BuildHasherDefault<Hashed>>,
+    /// What has the hash of something else that was put in before. With a keyed hash of 64 bits there is none but by a rare chance.
+    collided: Vec<(u64, T)>,
+}
+
+impl<T> Default for ByHash<T> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<T> ByHash<T> {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { map: HashMap::with_capacity_and_hasher(capacity, BuildHasherDefault::default()), collided: Vec::new() }
+    }
+
+    /// How many it takes before it grows.
+    pub(crate) fn capacity(&self) -> usize {
+        self.map.capacity()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.map.clear();
+        self.collided.clear();
+    }
+}
+
+impl<T: Copy + PartialEq> ByHash<T> {
+    /// What has this hash and is what is meant.
+    #[inline]
+    pub(crate) fn get(&self, hash: u64, is_meant: impl Fn(T) -> bool) -> Option<T> {
+        match self.map.get(&hash) {
+            Some(found) if is_meant(*found) => Some(*found),
+            None if self.collided.is_empty() => None,
+            _ => {
+                let mut collided = self.collided.iter().filter(|(other, _)| *other == hash);
+                collided.find(|(_, found)| is_meant(*found)).map(|(_, found)| *found)
+            }
+        }
+    }
+
+    /// Puts in what takes the place of what is meant, if that is here.
+    pub(crate) fn put(&mut self, hash: u64, new: T, is_meant: impl Fn(T) -> bool) {
+        match self.map.entry(hash) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(new);
+            }
+            Entry::Occupied(mut found) if is_meant(*found.get()) => {
+                found.insert(new);
+            }
+            Entry::Occupied(_) => {
+                self.collided.retain(|(other, found)| *other != hash || !is_meant(*found));
+                self.collided.push((hash, new));
+            }
+        }
+    }
+
+    /// Removes just this, where nothing has taken its place.
+    pub(crate) fn remove(&mut self, hash: u64, old: T) {
+        if !self.collided.is_empty() {
+            self.collided.retain(|collided| *collided != (hash, old));
+        }
+        if let Entry::Occupied(found) = self.map.entry(hash)
+            && *found.get() == old
+        {
+            found.remove();
+        }
+    }
+}
+
 /// Entries by name, each with a number, in the order they came.
 #[derive(Debug)]
 pub(super) struct Names<T> {
     keyed: Keyed,
-    numbers: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
+    numbers: ByHash<u32>,
     entries: Chunks<T>,
-    /// Entries whose hash is that of an earlier one, with the hash. With a keyed hash of 64 bits there are none but by a rare chance.
-    collided: Vec<(u64, u32)>,
     text_bytes: usize,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self {
-            keyed: Keyed::at_random(),
-            numbers: HashMap::default(),
-            entries: Chunks::default(),
-            collided: Vec::new(),
-            text_bytes: 0,
-        }
+        Self { keyed: Keyed::at_random(), numbers: ByHash::default(), entries: Chunks::default(), text_bytes: 0 }
     }
 }
 
 impl<T: Named> Names<T> {
-    /// An empty one that takes as many entries as this one has before its table grows.
+    /// An empty one that takes as many entries as this one has before its table grows, and hashes as this one.
     pub(super) fn with_same_room(&self) -> Self {
-        let numbers = HashMap::with_capacity_and_hasher(self.numbers.len(), BuildHasherDefault::default());
-        Self { numbers, ..Self::default() }
+        let numbers = ByHash::with_capacity(self.entries.len());
+        Self { keyed: self.keyed.clone(), numbers, entries: Chunks::default(), text_bytes: 0 }
+    }
+
+    /// How it hashes.
+    pub(super) fn keyed(&self) -> &Keyed {
+        &self.keyed
     }
 
     pub(super) fn len(&self) -> usize {
@@ -185,17 +266,11 @@ impl<T: Named> Names<T> {
         self.find_hashed(self.keyed.hash(name), name)
     }
 
-    fn find_hashed(&self, hash: u64, name: &str) -> Found {
-        let has_name = |number: &u32| self.entries.get(index(*number)).is_some_and(|entry| entry.name() == name);
-        let number = match self.numbers.get(&hash) {
-            Some(number) if has_name(number) => Some(*number),
-            Some(_) => {
-                let mut collided = self.collided.iter().filter(|(other, _)| *other == hash);
-                collided.find(|(_, number)| has_name(number)).map(|(_, number)| *number)
-            }
-            None => None,
-        };
-        Found { hash, number }
+    /// The same for a name whose hash is known.
+    #[inline]
+    pub(super) fn find_hashed(&self, hash: u64, name: &str) -> Found {
+        let has_name = |number: u32| self.entries.get(index(number)).is_some_and(|entry| entry.name() == name);
+        Found { hash, number: self.numbers.get(hash, has_name) }
     }
 
     /// Puts in an entry whose name was looked for and is not there. Returns its number.
@@ -204,9 +279,7 @@ impl<T: Named> Names<T> {
         let number = number(self.entries.len());
         self.text_bytes += entry.name().len();
         self.entries.push(entry);
-        if *self.numbers.entry(found.hash).or_insert(number) != number {
-            self.collided.push((found.hash, number));
-        }
+        self.numbers.put(found.hash, number, |_| false);
         number
     }
 
@@ -215,6 +288,11 @@ impl<T: Named> Names<T> {
     }
 
     /// The entry with a number that was given here.
+    pub(super) fn at(&self, number: u32) -> &T {
+        self.entries.get(index(number)).unwrap_or_else(|| unreachable!("a number is given with its entry"))
+    }
+
+    /// The same, to be changed.
     pub(super) fn at_mut(&mut self, number: u32) -> &mut T {
         self.entries.get_mut(index(number)).unwrap_or_else(|| unreachable!("a number is given with its entry"))
     }
@@ -286,6 +364,35 @@ mod tests {
     fn each_table_has_a_key_of_its_own() {
         let hashes = [Keyed::at_random(), Keyed::at_random(), Keyed::at_random()].map(|keyed| keyed.hash("wallet-1"));
         assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+    }
+
+    #[test]
+    fn a_table_hashes_as_the_one_that_it_succeeds() {
+        let names = Names::<String>::default();
+        let next = names.with_same_room();
+        assert_eq!(names.keyed().hash("wallet-1"), next.keyed().hash("wallet-1"));
+    }
+
+    #[test]
+    fn what_takes_a_place_is_found_there_until_just_it_is_removed() {
+        let all = ["a", "b", "a", "b", "c"];
+        let is = |name: &'static str| move |number: usize| all[number] == name;
+        let mut numbers = ByHash::default();
+        for (number, name) in all.into_iter().enumerate() {
+            numbers.put(7, number, is(name));
+        }
+        let found = |numbers: &ByHash<usize>| ["a", "b", "c", "d"].map(|name| numbers.get(7, is(name)));
+        assert_eq!(found(&numbers), [Some(2), Some(3), Some(4), None]);
+        numbers.remove(7, 0);
+        numbers.remove(7, 1);
+        assert_eq!(found(&numbers), [Some(2), Some(3), Some(4), None]);
+        numbers.remove(7, 2);
+        assert_eq!(found(&numbers), [None, Some(3), Some(4), None]);
+        numbers.put(7, 0, is("a"));
+        numbers.remove(7, 3);
+        assert_eq!(found(&numbers), [Some(0), None, Some(4), None]);
+        numbers.clear();
+        assert_eq!(found(&numbers), [None; 4]);
     }
 
     #[test]

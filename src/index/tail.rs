@@ -15,7 +15,7 @@ use crate::sabotage::{self, Defect};
 use crate::types::{Sequence, StreamId, Version};
 
 use super::checkpoints::{self, Checkpointed};
-use super::names::{Chunks, Named, Names, Numbers, index, number};
+use super::names::{Chunks, Found, Keyed, Named, Names, Numbers, index, number};
 use super::{CorrelationPosting, Direction, IndexBatch, KeyEntry, Place, Posting, StreamHead, Watermark};
 
 /// What a stream, a key or a correlation id takes beside its text, its entry and its places: its part of the table, at the table's
@@ -164,15 +164,35 @@ impl Tail {
         }
     }
 
+    /// How the names of streams are hashed, here and in its successors.
+    pub(crate) fn keyed(&self) -> &Keyed {
+        self.streams.keyed()
+    }
+
+    /// The number of a stream that is here, whose name has this hash.
+    #[inline]
+    pub(crate) fn number_of(&self, hash: u64, stream: &str) -> Option<u32> {
+        debug_assert_eq!(hash, self.keyed().hash(stream), "the hash is that of the name");
+        self.streams.find_hashed(hash, stream).number
+    }
+
+    /// The last version of the stream of a number that was given here.
+    pub(crate) fn last_version_of(&self, number: u32) -> Version {
+        self.streams.at(number).version_last()
+    }
+
     /// Takes in the events of a commit in one stream, each with its correlation id if it has one. Panics if one does not follow the
-    /// one before it, in the stream or in the log: the caller gave out the version and the sequence, so that would be a defect.
+    /// one before it, in the stream or in the log: the caller gave out the version and the sequence, so that would be a defect. The
+    /// stream's number is known where it was looked up here before.
     pub(crate) fn record<'a>(
         &mut self,
         stream: &StreamId,
+        hash: u64,
+        number: Option<u32>,
         events: impl IntoIterator<Item = (Version, Place, Option<&'a str>)>,
     ) {
-        let found = self.streams.find(stream.as_str());
-        let mut known = found.number;
+        let mut known = number.or_else(|| self.number_of(hash, stream.as_str()));
+        debug_assert!(known.is_none_or(|known| self.streams.at(known).stream == *stream), "a number is of its stream");
         for (version, place, correlation_id) in events {
             let event = self.record_place(place);
             match known {
@@ -186,13 +206,23 @@ impl Tail {
                     assert!(version > Version::ZERO, "the first version is one");
                     let numbers = Numbers::of(event);
                     let entry = StreamTail { stream: stream.clone(), version_first: version, numbers };
-                    known = Some(self.streams.insert(found, entry));
+                    known = Some(self.streams.insert(Found::none(hash), entry));
                 }
             }
             if let Some(correlation_id) = correlation_id {
                 self.record_correlation(correlation_id, event);
             }
         }
+    }
+
+    /// As [`record`](Self::record), of a stream that was not looked up before.
+    #[cfg(test)]
+    pub(super) fn record_named<'a>(
+        &mut self,
+        stream: &StreamId,
+        events: impl IntoIterator<Item = (Version, Place, Option<&'a str>)>,
+    ) {
+        self.record(stream, self.keyed().hash(stream.as_str()), None, events);
     }
 
     /// Takes in an event that was read from the log, if it fits what was taken in of its stream.
@@ -275,11 +305,6 @@ impl Tail {
 
     pub(crate) fn head(&self, stream: &str) -> Option<StreamHead> {
         self.streams.get(stream).map(|known| self.head_of(known))
-    }
-
-    /// The last version of a stream, which costs less than its head: where that event lies is not looked at.
-    pub(crate) fn last_version(&self, stream: &str) -> Option<Version> {
-        self.streams.get(stream).map(StreamTail::version_last)
     }
 
     /// The first version of a stream that is here; the earlier ones are in the index.

@@ -52,6 +52,12 @@ impl Group {
         Arc::new(Self { word: WaitWord::new(word), result: OnceLock::new() })
     }
 
+    /// A new one in the memory of this one, where nobody else has it any more.
+    fn again(mut group: Arc<Self>) -> Option<Arc<Self>> {
+        *Arc::get_mut(&mut group)? = Self { word: WaitWord::new(FORMING), result: OnceLock::new() };
+        Some(group)
+    }
+
     /// Its result, once it has one.
     pub(crate) fn result(&self) -> Option<&GroupResult> {
         if self.word.load() == DONE { self.result.get() } else { None }
@@ -77,6 +83,8 @@ pub(crate) struct Queue<C> {
     bytes: u64,
     bytes_max: u64,
     leading: Option<Arc<Group>>,
+    /// The group that was led last, whose memory may serve again.
+    done: Option<Arc<Group>>,
     poison: Option<Error>,
 }
 
@@ -91,7 +99,15 @@ pub(crate) enum Joined {
 
 impl<C> Queue<C> {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { forming: Group::new(LEAD), commits: Vec::new(), bytes: 0, bytes_max, leading: None, poison: None }
+        Self {
+            forming: Group::new(LEAD),
+            commits: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            leading: None,
+            done: None,
+            poison: None,
+        }
     }
 
     /// Why nothing may join any more.
@@ -120,14 +136,14 @@ impl<C> Queue<C> {
         &self.forming
     }
 
+    /// The group that is led.
+    pub(crate) fn leading(&self) -> Option<&Arc<Group>> {
+        self.leading.as_ref()
+    }
+
     /// Whether a group waits for somebody to lead it.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.commits.is_empty() && self.forming.word.load() == LEAD
-    }
-
-    /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.commits.is_empty()
     }
 
     /// Whether nothing waits and nothing is led.
@@ -135,21 +151,23 @@ impl<C> Queue<C> {
         self.commits.is_empty() && self.leading.is_none()
     }
 
-    /// Takes the forming group, which the caller has changed from `LEAD` to `LED`.
-    pub(crate) fn take(&mut self) -> (Arc<Group>, Vec<C>) {
+    /// Takes the forming group, which the caller has changed from `LEAD` to `LED`; the next one's commits are put into `room`, which
+    /// is empty.
+    pub(crate) fn take(&mut self, room: Vec<C>) -> (Arc<Group>, Vec<C>) {
         assert!(self.leading.is_none(), "one leads at a time");
         assert_eq!(self.forming.word.load(), LED, "the caller has the token");
-        let group = std::mem::replace(&mut self.forming, Group::new(FORMING));
+        assert!(room.is_empty(), "the next group has no commit yet");
+        let next = self.done.take().and_then(Group::again).unwrap_or_else(|| Group::new(FORMING));
+        let group = std::mem::replace(&mut self.forming, next);
         self.leading = Some(Arc::clone(&group));
         self.bytes = 0;
-        // As many as came this time are likely to come again.
-        let next = Vec::with_capacity(self.commits.len());
-        (group, std::mem::replace(&mut self.commits, next))
+        (group, std::mem::replace(&mut self.commits, room))
     }
 
     /// Ends the caller's lead: the token passes to the forming group, which is returned to be woken.
     pub(crate) fn finish(&mut self) -> Arc<Group> {
-        assert!(self.leading.take().is_some(), "somebody led");
+        self.done = self.leading.take();
+        assert!(self.done.is_some(), "somebody led");
         let passed = self.forming.word.change(FORMING, LEAD);
         assert!(passed, "the forming group had no token");
         Arc::clone(&self.forming)
@@ -193,7 +211,7 @@ mod tests {
         assert_eq!((first.word.load(), at), (LEAD, 0));
         assert!(queue.is_waiting());
         assert!(first.word.change(LEAD, LED));
-        let (led, commits) = queue.take();
+        let (led, commits) = queue.take(Vec::new());
         assert!(Arc::ptr_eq(&led, &first));
         assert_eq!(commits, ["a"]);
         let (second, at) = place(queue.join("b", 10));
@@ -213,10 +231,33 @@ mod tests {
         place(queue.join("large", 1000));
         assert!(matches!(queue.join("b", 1), Joined::Full));
         assert!(queue.forming().word.change(LEAD, LED));
-        queue.take();
+        queue.take(Vec::new());
         place(queue.join("b", 60));
         place(queue.join("c", 40));
         assert!(matches!(queue.join("d", 1), Joined::Full));
+    }
+
+    #[test]
+    fn the_memory_of_a_group_serves_again_once_nobody_has_it() {
+        let mut queue = Queue::new(100);
+        let result = || GroupResult { completed: 1, failure: None, timestamp: Timestamp::EPOCH };
+        let lead = |queue: &mut Queue<&str>| {
+            let (group, _) = place(queue.join("a", 1));
+            assert!(group.result().is_none() && group.word.change(LEAD, LED));
+            queue.take(Vec::new());
+            queue.finish();
+            group.resolve(result());
+            assert_eq!(group.result().unwrap().completed, 1);
+            group
+        };
+        let first = lead(&mut queue);
+        let address = Arc::as_ptr(&first);
+        let second = lead(&mut queue);
+        assert_ne!(Arc::as_ptr(queue.forming()), address, "somebody has it");
+        drop((first, second));
+        let second = Arc::as_ptr(&lead(&mut queue));
+        lead(&mut queue);
+        assert_eq!(Arc::as_ptr(&lead(&mut queue)), second);
     }
 
     #[test]
@@ -225,7 +266,7 @@ mod tests {
         let (group, _) = place(queue.join("a", 1));
         assert!(group.result().is_none());
         assert!(group.word.change(LEAD, LED));
-        queue.take();
+        queue.take(Vec::new());
         assert!(group.result().is_none());
         let (led, forming) = queue.poison(Error::new(ErrorKind::Poisoned, "sync failed"));
         assert!(Arc::ptr_eq(&led.unwrap(), &group));

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 
 use super::commit::Commit;
-use super::options::{Durability, Options};
-use super::shared::{CommitState, InFlight, Names, Shared};
+use super::options::Durability;
+use super::reservations::{CommitStream, CommitStreams, Reserved};
+use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::{Draft, to_u64};
 use crate::format::record;
 use crate::index::KeyEntry;
+use crate::index::names::{ByHash, Keyed};
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::{Pending, Run};
@@ -21,7 +22,9 @@ use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, 
 /// A commit that is encoded and not yet checked against the streams.
 struct Prepared {
     draft: Draft,
-    streams: SmallVec<[StreamId; 1]>,
+    streams: CommitStreams,
+    /// Which tail their numbers are of.
+    generation: u64,
     /// Their versions are given out last.
     runs: SmallVec<[Run; 1]>,
     /// Of each run.
@@ -121,7 +124,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit, &self.options)?);
+        let mut prepared = Some(prepare(commit, self)?);
         let mut cold = None;
         loop {
             match self.check_and_join(&mut prepared, cold.as_ref())? {
@@ -150,8 +153,8 @@ impl Shared {
     fn look_up(&self, prepared: &Prepared) -> Result<Cold> {
         let (warm, key, epoch) = {
             let view = self.view.read();
-            let warm: SmallVec<[_; 1]> =
-                prepared.streams.iter().map(|stream| view.last_version(stream.as_str())).collect();
+            let warm = |stream: &CommitStream| view.warm(stream.hash, stream.id.as_str()).version;
+            let warm: SmallVec<[_; 1]> = prepared.streams.iter().map(warm).collect();
             let key = prepared.key.as_ref().and_then(|(key, _)| view.key(key));
             (warm, key, view.epoch())
         };
@@ -159,7 +162,7 @@ impl Shared {
         for (stream, head) in prepared.streams.iter().zip(warm) {
             let head = match head {
                 Some(version) => Some(version),
-                None => self.index.head(stream.as_str())?.map(|head| head.version),
+                None => self.index.head(stream.id.as_str())?.map(|head| head.version),
             };
             heads.push(head);
         }
@@ -184,7 +187,8 @@ impl Shared {
         if state.is_closed {
             return Err(Error::new(ErrorKind::Closed, "the store was closed"));
         }
-        let Some((mut heads, used)) = self.known(&state, prepared, cold) else { return Ok(Checked::LookUp) };
+        state.reserved.enter();
+        let Some(used) = self.known(&state, prepared, cold) else { return Ok(Checked::LookUp) };
         if let Some((key, hash)) = &prepared.key {
             // Whatever its content: that commit may yet fail, and then nobody has used the key.
             if let Some(group) = state.keys.get(key)
@@ -197,7 +201,7 @@ impl Shared {
                 return if is_same { Ok(Checked::Used(entry)) } else { Err(key_conflict(key)) };
             }
         }
-        match give_versions(&state, prepared, &mut heads) {
+        match give_versions(&state, prepared) {
             Ok(()) => {}
             Err(Refusal::Unresolved(group)) => return Ok(Checked::WaitFor(group)),
             Err(Refusal::Conflict(conflict)) => return Err(Error::conflict(conflict)),
@@ -212,36 +216,31 @@ impl Shared {
             return Ok(Checked::WaitUntilTaken(Arc::clone(state.queue.forming())));
         }
         let Some(prepared) = slot.take() else { unreachable!("it was there a moment ago") };
-        Ok(Checked::Joined(join(&mut state, prepared, &heads)))
+        Ok(Checked::Joined(join(&mut state, prepared)))
     }
 
-    /// The version of each of the commit's streams as the last commit before it leaves it, and what its key was used for; `None`
-    /// where only the index can tell.
-    fn known(
-        &self,
-        state: &CommitState,
-        prepared: &Prepared,
-        cold: Option<&Cold>,
-    ) -> Option<(Heads, Option<KeyEntry>)> {
+    /// Notes the version of each of the commit's streams as the last commit before it leaves it, and tells what its key was used
+    /// for; `None` where only the index can tell.
+    fn known(&self, state: &CommitState, prepared: &mut Prepared, cold: Option<&Cold>) -> Option<Option<KeyEntry>> {
         let view = self.view.read();
         let cold = cold.filter(|cold| cold.epoch == view.epoch());
-        let head = |(at, stream): (usize, &StreamId)| {
-            let reserved = state.reserved.get(stream).map(|(version, _)| *version);
-            let warm = reserved.or_else(|| view.last_version(stream.as_str()));
-            warm.map_or_else(|| cold.and_then(|cold| cold.heads.get(at).copied()), |version| Some(Some(version)))
-        };
-        let mut heads = Heads::new();
-        for version in prepared.streams.iter().enumerate().map(head) {
-            heads.push(Head { version: version?, given: None });
-        }
-        let used = match &prepared.key {
-            None => None,
-            Some((key, _)) => match view.key(key) {
-                None => cold?.key,
+        prepared.generation = view.generation();
+        for (at, stream) in prepared.streams.iter_mut().enumerate() {
+            let warm = view.warm(stream.hash, stream.id.as_str());
+            let reserved = state.reserved.find(stream.hash, &stream.id).map(|reserved| reserved.version);
+            stream.version = match reserved.or(warm.version) {
+                None => cold?.heads.get(at).copied()?,
                 known => known,
+            };
+            (stream.number, stream.given) = (warm.number, None);
+        }
+        match &prepared.key {
+            None => Some(None),
+            Some((key, _)) => match view.key(key) {
+                None => Some(cold?.key),
+                known => Some(known),
             },
-        };
-        Some((heads, used))
+        }
     }
 
     /// Waits for a group's result, and leads it if nobody else does.
@@ -295,7 +294,7 @@ fn key_conflict(key: &str) -> Error {
 }
 
 /// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
+fn prepare(commit: Commit, shared: &Shared) -> Result<Prepared> {
     let count = commit.events();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
@@ -308,11 +307,13 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     let key = commit.idempotency.map(|idempotency| (idempotency.key, hash));
     let all = commit.appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
     let record_bytes = all.map(|(stream, event)| record::bytes_about(stream, event)).sum();
-    let mut draft = Draft::new(key.as_ref().map(|(key, hash)| (key.as_str(), hash)), count, record_bytes)?;
-    let (mut streams, mut ids) = (Streams::of(commit.appends.len()), options.event_ids());
+    let hashed = key.as_ref().map(|(key, hash)| (key.as_str(), hash));
+    let mut draft = shared.pool.draft().anew(hashed, count, record_bytes)?;
     let runs = commit.appends.len();
+    let mut streams = Streams::of(runs, &shared.keyed);
+    let mut ids = shared.ids.of_commit(shared.options.clock.as_ref(), count);
     let (mut runs, mut expected) = (SmallVec::with_capacity(runs), SmallVec::with_capacity(runs));
-    for append in &commit.appends {
+    for append in commit.appends {
         for event in &append.events {
             let id = event.id.unwrap_or_else(|| ids.draw());
             draft
@@ -323,53 +324,52 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
         }
-        let (stream, events) = (streams.place_of(&append.stream), append.events.len());
+        let (stream, events) = (streams.place_of(append.stream), append.events.len());
         runs.push(Run { stream, events, version_first: Version::ZERO });
         expected.push(append.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
     let may_use_reserve = commit.may_use_reserve;
-    Ok(Prepared { draft, streams: streams.list, runs, expected, key, wants_sync, may_use_reserve })
+    let streams = streams.list;
+    Ok(Prepared { draft, streams, generation: 0, runs, expected, key, wants_sync, may_use_reserve })
 }
 
 /// The streams of a commit, each once.
 struct Streams<'a> {
-    list: SmallVec<[StreamId; 1]>,
+    keyed: &'a Keyed,
+    list: CommitStreams,
     /// Their places; `None` where they are so few that they are compared one by one.
-    places: Option<Names<&'a StreamId, usize>>,
+    places: Option<ByHash<usize>>,
 }
 
 impl<'a> Streams<'a> {
     /// Room for the streams of so many appends.
-    fn of(appends: usize) -> Self {
+    fn of(appends: usize, keyed: &'a Keyed) -> Self {
         const FEW: usize = 8;
-        let places = (appends > FEW).then(|| Names::with_capacity_and_hasher(appends, RandomState::default()));
-        Self { list: SmallVec::with_capacity(appends), places }
+        let places = (appends > FEW).then(|| ByHash::with_capacity(appends));
+        Self { keyed, list: SmallVec::with_capacity(appends), places }
     }
 
     /// Where a stream is in the list; it is added where it is not.
-    fn place_of(&mut self, stream: &'a StreamId) -> usize {
-        let next = self.list.len();
-        let place = match &mut self.places {
-            None => self.list.iter().position(|known| known == stream).unwrap_or(next),
-            Some(places) => *places.entry(stream).or_insert(next),
+    fn place_of(&mut self, id: StreamId) -> usize {
+        let Self { keyed, list, places } = self;
+        let hash = keyed.hash(id.as_str());
+        let is_it = |known: &CommitStream| known.hash == hash && known.id == id;
+        let known = match places {
+            None => list.iter().position(is_it),
+            Some(places) => places.get(hash, |place| list.get(place).is_some_and(is_it)),
         };
-        if place == next {
-            self.list.push(stream.clone());
+        if let Some(known) = known {
+            return known;
         }
+        let place = list.len();
+        if let Some(places) = places {
+            places.put(hash, place, |_| false);
+        }
+        list.push(CommitStream { id, hash, version: None, given: None, number: None });
         place
     }
 }
-
-/// A stream as a commit meets it.
-struct Head {
-    /// Its last version so far.
-    version: Option<Version>,
-    /// The first version that the commit was given.
-    given: Option<Version>,
-}
-
-type Heads = SmallVec<[Head; 1]>;
 
 enum Refusal {
     Conflict(Conflict),
@@ -378,44 +378,39 @@ enum Refusal {
 }
 
 /// Gives each run its versions, if the streams are as expected.
-fn give_versions(state: &CommitState, prepared: &mut Prepared, heads: &mut Heads) -> Result<(), Refusal> {
+fn give_versions(state: &CommitState, prepared: &mut Prepared) -> Result<(), Refusal> {
     for (run, expected) in prepared.runs.iter_mut().zip(&prepared.expected) {
-        let (Some(head), Some(stream)) = (heads.get_mut(run.stream), prepared.streams.get(run.stream)) else {
-            unreachable!("a run names a stream")
-        };
-        if !expected.matches(head.version) && !sabotage::has(Defect::IgnoreExpectedVersion) {
-            let group = state.reserved.get(stream).map(|(_, group)| Arc::clone(group));
-            let group = group.filter(|_| !sabotage::has(Defect::AnswerFromUnresolvedConflict));
-            let conflict = || Conflict { stream: stream.clone(), expected: *expected, actual: head.version };
+        let Some(stream) = prepared.streams.get_mut(run.stream) else { unreachable!("a run names a stream") };
+        if !expected.matches(stream.version) && !sabotage::has(Defect::IgnoreExpectedVersion) {
+            let group = state.holder(stream).filter(|_| !sabotage::has(Defect::AnswerFromUnresolvedConflict));
+            let conflict = || Conflict { stream: stream.id.clone(), expected: *expected, actual: stream.version };
             return Err(group.map_or_else(|| Refusal::Conflict(conflict()), Refusal::Unresolved));
         }
-        run.version_first = head.version.unwrap_or(Version::ZERO).next();
+        run.version_first = stream.version.unwrap_or(Version::ZERO).next();
         if run.events > 0 {
-            head.version = Some(run.version_first.plus(to_u64(run.events - 1)));
-            head.given.get_or_insert(run.version_first);
+            stream.version = Some(run.version_first.plus(to_u64(run.events - 1)));
+            stream.given.get_or_insert(run.version_first);
         }
     }
     Ok(())
 }
 
 /// What each stream was given, in the order of the first event of each.
-fn receipts(prepared: &Prepared, heads: &Heads) -> Vec<StreamReceipt> {
-    let mut receipts = Vec::with_capacity(heads.len());
+fn receipts(prepared: &Prepared) -> Vec<StreamReceipt> {
+    let mut receipts = Vec::with_capacity(prepared.streams.len());
     for run in prepared.runs.iter().filter(|run| run.events > 0) {
-        let (Some(head), Some(stream)) = (heads.get(run.stream), prepared.streams.get(run.stream)) else {
-            unreachable!("a run names a stream")
-        };
-        let (Some(version_first), Some(version_last)) = (head.given, head.version) else { continue };
+        let Some(stream) = prepared.streams.get(run.stream) else { unreachable!("a run names a stream") };
+        let (Some(version_first), Some(version_last)) = (stream.given, stream.version) else { continue };
         if version_first == run.version_first {
-            receipts.push(StreamReceipt { stream: stream.clone(), version_first, version_last });
+            receipts.push(StreamReceipt { stream: stream.id.clone(), version_first, version_last });
         }
     }
     receipts
 }
 
 /// Gives out the sequences, reserves the versions and the key, and joins the forming group, which has room.
-fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted {
-    let receipts = receipts(&prepared, heads);
+fn join(state: &mut CommitState, prepared: Prepared) -> Submitted {
+    let receipts = receipts(&prepared);
     let first = state.next;
     let next = first.plus(to_u64(prepared.draft.event_count()));
     let bytes = prepared.draft.bytes_max();
@@ -428,7 +423,6 @@ fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted
             may_use_reserve: prepared.may_use_reserve,
             place: None,
         },
-        streams: prepared.streams,
         key: prepared.key,
         wants_sync: prepared.wants_sync,
     };
@@ -436,9 +430,7 @@ fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted
         unreachable!("room was checked under this lock")
     };
     state.next = next;
-    for receipt in &receipts {
-        state.reserved.insert(receipt.stream.clone(), (receipt.version_last, Arc::clone(&group)));
-    }
+    state.reserved.push(Reserved { streams: prepared.streams, generation: prepared.generation });
     if let Some((key, _)) = key {
         state.keys.insert(key, Arc::clone(&group));
     }

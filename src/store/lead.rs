@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::reservations::Reserved;
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::index::tail::Tail;
@@ -34,6 +35,7 @@ impl Shared {
         let mut guard = LeadGuard { shared: self, is_armed: true };
         let Some(writer) = &self.writer else { unreachable!("nothing joins where there is no writer") };
         let mut writer = writer.lock();
+        let room = self.pool.group();
         let (group, mut commits) = {
             let mut state = self.commits.lock();
             if state.queue.poisoned().is_some() {
@@ -41,7 +43,8 @@ impl Shared {
                 guard.is_armed = false;
                 return;
             }
-            state.queue.take()
+            state.reserved.take();
+            state.queue.take(room)
         };
         let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync);
         let rolls = writer.rolls();
@@ -70,6 +73,7 @@ impl Shared {
         };
         self.conclude(writer, &group, &commits, done, failure, is_tail_full);
         guard.is_armed = false;
+        self.pool.give_back(commits);
     }
 
     /// Before a new segment is started: the index must not fall more than a few segments behind.
@@ -104,14 +108,14 @@ impl Shared {
             // Another thread's sync failed meanwhile, and it has answered everybody.
             return;
         }
-        self.show(&writer, commits.get(..done).unwrap_or_default(), is_tail_full);
+        self.show(&writer, &state, commits.get(..done).unwrap_or_default(), is_tail_full);
         let abandoned = failure.as_ref().map(|_| {
             state.forget_reservations();
             state.next = writer.position().next;
             state.queue.abandon_forming().0
         });
         if abandoned.is_none() {
-            release(&mut state, group, commits);
+            release(&mut state, commits);
         }
         let next = state.queue.finish();
         let has_members = state.queue.is_waiting();
@@ -132,11 +136,14 @@ impl Shared {
     }
 
     /// Takes the commits, which are written, into the tail, and lets readers see them.
-    fn show(&self, writer: &LogWriter, commits: &[InFlight], is_tail_full: bool) {
+    fn show(&self, writer: &LogWriter, state: &CommitState, commits: &[InFlight], is_tail_full: bool) {
         // A tail that waits to be ingested is known to be durable.
         self.note_durable(writer.durable());
         let mut view = self.view.write();
-        commits.iter().for_each(|commit| take_in(&mut view.active, commit));
+        let generation = view.generation();
+        for (commit, reserved) in commits.iter().zip(state.reserved.led()) {
+            take_in(&mut view.active, generation, commit, reserved);
+        }
         if is_tail_full {
             view.freeze(watermark(&self.files, writer.segment(), writer.position()));
         }
@@ -148,14 +155,15 @@ impl Shared {
     }
 }
 
-/// Takes a commit that is written into the tail.
-fn take_in(tail: &mut Tail, commit: &InFlight) {
+/// Takes a commit that is written into the tail of a generation.
+fn take_in(tail: &mut Tail, generation: u64, commit: &InFlight, reserved: &Reserved) {
     let pending = &commit.pending;
     let Some(place) = pending.place else { unreachable!("a written commit has a place") };
     let mut records = pending.draft.record_offsets().zip(pending.draft.correlation_ids());
     let mut sequence = pending.first_sequence;
     for run in &pending.runs {
-        let Some(stream) = commit.streams.get(run.stream) else { unreachable!("a run names a stream") };
+        let Some(stream) = reserved.streams.get(run.stream) else { unreachable!("a run names a stream") };
+        let number = stream.number.filter(|_| reserved.generation == generation);
         let events = run.versions().zip(records.by_ref()).map(|(version, (offset, correlation_id))| {
             let place = Place {
                 sequence,
@@ -166,7 +174,7 @@ fn take_in(tail: &mut Tail, commit: &InFlight) {
             sequence = sequence.next();
             (version, place, correlation_id)
         });
-        tail.record(stream, events);
+        tail.record(&stream.id, stream.hash, number, events);
     }
     if let Some((key, content_hash)) = &commit.key {
         let (segment, frame_offset) = (place.segment, offset_u32(place.offset));
@@ -175,21 +183,9 @@ fn take_in(tail: &mut Tail, commit: &InFlight) {
 }
 
 /// Forgets the reservations of a group that went through, where no later one stands on them.
-fn release(state: &mut CommitState, group: &Arc<Group>, commits: &[InFlight]) {
-    assert!(!commits.is_empty(), "a group has members");
-    if state.queue.is_empty() {
-        // Nobody else has any.
-        state.forget_reservations();
-        return;
-    }
-    for commit in commits {
-        for stream in &commit.streams {
-            if state.reserved.get(stream).is_some_and(|(_, holder)| Arc::ptr_eq(holder, group)) {
-                state.reserved.remove(stream);
-            }
-        }
-        if let Some((key, _)) = &commit.key {
-            state.keys.remove(key);
-        }
+fn release(state: &mut CommitState, commits: &[InFlight]) {
+    state.reserved.release();
+    for (key, _) in commits.iter().filter_map(|commit| commit.key.as_ref()) {
+        state.keys.remove(key);
     }
 }

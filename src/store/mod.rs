@@ -17,13 +17,16 @@ mod environment;
 mod event_stream;
 mod follow;
 mod housekeeping;
+mod ids;
 mod info;
 mod lead;
 mod open;
 mod options;
+mod pool;
 mod read_only;
 mod reads;
 mod repair;
+mod reservations;
 mod shared;
 mod subscription;
 #[cfg(test)]

@@ -7,7 +7,9 @@ use super::chores::Chores;
 use super::consumer::Acknowledged;
 use super::create::{self, REPORT, Standing};
 use super::environment::Environment;
+use super::ids::IdSource;
 use super::options::{Align, Durability, Options, Preallocation};
+use super::pool::Pool;
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
 use super::watch::Watch;
@@ -463,7 +465,10 @@ impl Opening<'_> {
             latch,
             writer: Some(Mutex::new(writer)),
             commits: Mutex::new(CommitState::new(log.position.next, to_u64(limits::GROUP_BYTES_MAX))),
+            keyed: tail.keyed().clone(),
             view: RwLock::new(View::new(tail)),
+            ids: IdSource::new(self.options.event_ids.clone()),
+            pool: Pool::default(),
             places: Visible::new(last_sequence, last_sequence, log.position.timestamp),
             word: Some(word),
             follower: None,

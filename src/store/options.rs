@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::segment::SECTOR_BYTES;
 use crate::limits;
-use crate::sync::{AtomicU64, Ordering};
-use crate::types::{EventId, StoreId};
+use crate::sync::AtomicU64;
+use crate::types::StoreId;
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,31 +94,6 @@ impl Default for Options {
             store_id: None,
             event_ids: None,
         }
-    }
-}
-
-/// Ids of a commit's events.
-///
-/// The first is drawn, and the others count on from its drawn bits: so they are unique, and in the order of the events. Drawing
-/// costs as much as the rest of an event's encoding.
-#[derive(Debug)]
-pub(crate) struct EventIds<'a> {
-    numbers: Option<&'a AtomicU64>,
-    drawn: Option<(u64, u64)>,
-}
-
-impl EventIds<'_> {
-    /// The next one.
-    pub(crate) fn draw(&mut self) -> EventId {
-        /// Of the lower half of a UUID, the two bits that say which kind it is.
-        const VARIANT: u64 = 0b11 << 62;
-        let (upper, lower) = match (self.numbers, self.drawn) {
-            (Some(numbers), _) => (0, numbers.fetch_add(1, Ordering::Relaxed)),
-            (None, None) => Uuid::now_v7().as_u64_pair(),
-            (None, Some((upper, lower))) => (upper, (lower & VARIANT) | (lower.wrapping_add(1) & !VARIANT)),
-        };
-        self.drawn = Some((upper, lower));
-        EventId::from_uuid(Uuid::from_u64_pair(upper, lower))
     }
 }
 
@@ -257,11 +230,6 @@ impl Options {
         self
     }
 
-    /// Ids for the events of a commit that were given none.
-    pub(crate) fn event_ids(&self) -> EventIds<'_> {
-        EventIds { numbers: self.event_ids.as_deref(), drawn: None }
-    }
-
     /// Checks every option.
     ///
     /// # Errors
@@ -298,28 +266,5 @@ impl Options {
             return invalid("the sync interval is 0; use Durability::Sync to sync each commit".into());
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ids_of_a_commit_are_unique_and_in_the_order_of_its_events() {
-        let options = Options::new();
-        let mut ids = options.event_ids();
-        let drawn: Vec<Uuid> = (0..1_000).map(|_| Uuid::from_bytes(*ids.draw().as_bytes())).collect();
-        assert!(drawn.is_sorted_by(|before, after| before < after));
-        assert!(drawn.iter().all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122));
-        let another = *options.event_ids().draw().as_bytes();
-        assert!(!drawn.contains(&Uuid::from_bytes(another)), "every commit draws its own");
-    }
-
-    #[test]
-    fn an_id_that_cannot_count_on_keeps_its_kind() {
-        let last = (1 << 63) | !(0b11 << 62);
-        let mut ids = EventIds { numbers: None, drawn: Some((0x7000, last)) };
-        assert_eq!(Uuid::from_bytes(*ids.draw().as_bytes()).as_u64_pair(), (0x7000, 1 << 63));
     }
 }

@@ -8,8 +8,10 @@ use super::consumer::Acknowledged;
 use super::create;
 use super::environment::Environment;
 use super::follow::{Follower, has_writer};
+use super::ids::IdSource;
 use super::open::{kept_report, start_of_walk};
 use super::options::Options;
+use super::pool::Pool;
 use super::shared::{CommitState, Shared, Visible};
 use super::view::View;
 use super::watch::Watch;
@@ -137,7 +139,10 @@ fn open_beside(environment: &Environment, root: &Path, store_id: StoreId, standi
         latch: Latch::default(),
         writer: None,
         commits: no_commits(walked.position.next),
+        keyed: tail.keyed().clone(),
         view: RwLock::new(View::new(tail)),
+        ids: IdSource::new(None),
+        pool: Pool::default(),
         places: Visible::new(sequence, sequence, walked.position.timestamp),
         word: None,
         follower: Some(Mutex::new(Follower::new(control.session, walked.end()))),

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use smallvec::SmallVec;
 
 use super::chores::Chores;
 use super::consumer::Acknowledged;
 use super::environment::Environment;
 use super::follow::Follower;
+use super::ids::IdSource;
 use super::options::{Durability, Options};
+use super::pool::Pool;
+use super::reservations::{CommitStream, Reservations};
 use super::view::View;
 use super::watch::Watch;
 use crate::clock::StoreClock;
@@ -19,6 +21,7 @@ use crate::disk::{Latch, SharedWord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::index::checkpoints::Checkpoints;
+use crate::index::names::Keyed;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
 use crate::log::reserve::Reserve;
@@ -28,7 +31,7 @@ use crate::recovery::RecoveryReport;
 use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
+use crate::types::{Sequence, StoreId, Timestamp};
 
 /// Locks are taken in this order: `keeping`, `writer`, `ingestion`, `commits`, `view`.
 #[derive(Debug)]
@@ -48,7 +51,11 @@ pub(crate) struct Shared {
     pub(crate) writer: Option<Mutex<LogWriter>>,
     pub(crate) commits: Mutex<CommitState>,
     pub(crate) view: RwLock<View>,
+    /// How the view's tails hash the names of streams.
+    pub(crate) keyed: Keyed,
     pub(crate) places: Visible,
+    pub(crate) ids: IdSource,
+    pub(crate) pool: Pool,
     pub(crate) word: Option<Box<dyn SharedWord>>,
     /// Where it stands in another's log; `None` where the store is open to write. Locked before the view.
     pub(crate) follower: Option<Mutex<Follower>>,
@@ -72,7 +79,6 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(crate) pending: Pending,
-    pub(crate) streams: SmallVec<[StreamId; 1]>,
     pub(crate) key: Option<(String, [u8; 32])>,
     pub(crate) wants_sync: bool,
 }
@@ -89,8 +95,8 @@ impl AsMut<Pending> for InFlight {
     }
 }
 
-/// A map of names in commits. There are as many as commits in flight, or as streams in a commit, so that names that were chosen
-/// to fall together delay those who chose them.
+/// A map of names in commits. There are as many as commits in flight, so that names that were chosen to fall together delay those
+/// who chose them.
 pub(crate) type Names<K, V> = HashMap<K, V, RandomState>;
 
 /// What is checked and changed under the commit lock.
@@ -100,7 +106,7 @@ pub(crate) struct CommitState {
     /// The next sequence to give out.
     pub(crate) next: Sequence,
     /// Streams' versions as reserved by commits whose group is not resolved.
-    pub(crate) reserved: Names<StreamId, (Version, Arc<Group>)>,
+    pub(crate) reserved: Reservations,
     /// Idempotency keys of such commits.
     pub(crate) keys: Names<String, Arc<Group>>,
     /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
@@ -110,17 +116,18 @@ pub(crate) struct CommitState {
 
 impl CommitState {
     pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
-        let (reserved, keys) = (Names::default(), Names::default());
+        let (reserved, keys) = (Reservations::default(), Names::default());
         Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
+    }
+
+    /// The group of the last commit in flight that has reserved versions of a stream.
+    pub(crate) fn holder(&self, stream: &CommitStream) -> Option<Arc<Group>> {
+        let reserved = self.reserved.find(stream.hash, &stream.id)?;
+        if reserved.is_led { self.queue.leading().cloned() } else { Some(Arc::clone(self.queue.forming())) }
     }
 
     /// Forgets what commits in flight have reserved, of which there are none any more.
     pub(crate) fn forget_reservations(&mut self) {
-        /// To empty a map takes as long as it is large, so one that a large commit has left is not kept.
-        const KEPT: usize = 4096;
-        if self.reserved.capacity() > KEPT {
-            self.reserved = Names::default();
-        }
         self.reserved.clear();
         self.keys.clear();
     }

@@ -17,6 +17,17 @@ pub(crate) struct View {
     frozen: VecDeque<Arc<Tail>>,
     /// Counts the tails that were ingested: a look-up in the index that was made before is old.
     epoch: u64,
+    /// Counts the tails that were frozen: a number in the active tail that was given before is another's.
+    generation: u64,
+}
+
+/// What the tails know of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Warm {
+    /// Its last version.
+    pub(crate) version: Option<Version>,
+    /// Its number in the active tail.
+    pub(crate) number: Option<u32>,
 }
 
 impl View {
@@ -26,6 +37,11 @@ impl View {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Which of the tails is the active one.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many tails wait.
@@ -44,6 +60,7 @@ impl View {
             return;
         }
         self.active.set_end(end);
+        self.generation += 1;
         let next = self.active.successor();
         self.frozen.push_back(Arc::new(std::mem::replace(&mut self.active, next)));
     }
@@ -76,9 +93,15 @@ impl View {
         self.tails().find_map(|tail| tail.head(stream))
     }
 
-    /// The version of a stream's head.
-    pub(crate) fn last_version(&self, stream: &str) -> Option<Version> {
-        self.tails().find_map(|tail| tail.last_version(stream))
+    /// What is known of a stream, whose name has this hash. Costs less than its head: where its last event lies is not looked at.
+    pub(crate) fn warm(&self, hash: u64, stream: &str) -> Warm {
+        let version = |tail: &Tail, number| Some(tail.last_version_of(number));
+        if let Some(number) = self.active.number_of(hash, stream) {
+            return Warm { version: version(&self.active, number), number: Some(number) };
+        }
+        let mut frozen = self.frozen.iter().rev();
+        let found = frozen.find_map(|tail| tail.number_of(hash, stream).and_then(|number| version(tail, number)));
+        Warm { version: found, number: None }
     }
 
     pub(crate) fn key(&self, key: &str) -> Option<KeyEntry> {

@@ -35,7 +35,7 @@ fn tail() -> Tail {
     for i in 0..10u64 {
         for (offset, name, version) in [(0, "a", 5 + i), (1, "b", 1 + i)] {
             let sequence = 101 + 2 * i + offset;
-            tail.record(
+            tail.record_named(
                 &stream(name),
                 [(Version::new(version), place(sequence, 101 + (sequence - 101) / 6 * 6), None)],
             );
@@ -89,7 +89,7 @@ fn places_go_both_ways_from_anywhere_with_a_limit() {
 fn streams_are_sorted_and_chosen_by_prefix() {
     let mut tail = Tail::default();
     for (sequence, name) in [(1, "wallet-2"), (2, "payment-1"), (3, "wallet-10"), (4, "walleta")] {
-        tail.record(&stream(name), [(Version::FIRST, place(sequence, 1), None)]);
+        tail.record_named(&stream(name), [(Version::FIRST, place(sequence, 1), None)]);
     }
     let names = |prefix| tail.streams(prefix).into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
     assert_eq!(names("wallet-"), ["wallet-10", "wallet-2"]);
@@ -102,9 +102,9 @@ fn a_batch_is_sorted_and_its_postings_are_split_at_the_bound() {
     let mut tail = Tail::default();
     let events = POSTING_EVENTS_MAX as u64 + 1;
     for version in 1..=events {
-        tail.record(&stream("b"), [(Version::new(version), place(version, 1), None)]);
+        tail.record_named(&stream("b"), [(Version::new(version), place(version, 1), None)]);
     }
-    tail.record(&stream("a"), [(Version::new(7), place(events + 1, 1), None)]);
+    tail.record_named(&stream("a"), [(Version::new(7), place(events + 1, 1), None)]);
     let entry = KeyEntry { content_hash: [0; 32], segment: Sequence::FIRST, frame_offset: 64 };
     tail.record_key("z".into(), entry);
     tail.record_key("y".into(), entry);
@@ -126,7 +126,7 @@ fn correlated() -> Tail {
     for sequence in 1..=20u64 {
         let place = place(sequence, 1 + (sequence - 1) / 6 * 6);
         let id = if sequence % 2 == 1 { Some("p") } else { (sequence % 4 == 0).then_some("qq") };
-        tail.record(&stream("a"), [(Version::new(sequence), place, id)]);
+        tail.record_named(&stream("a"), [(Version::new(sequence), place, id)]);
     }
     tail
 }
@@ -155,7 +155,7 @@ fn correlations_are_sorted_by_length_and_split_at_the_bound() {
     let events = POSTING_EVENTS_MAX as u64 + 1;
     for version in 1..=events + 2 {
         let id = ["z", "aa", "b"][usize::try_from(version.saturating_sub(events)).unwrap()];
-        tail.record(&stream("a"), [(Version::new(version), place(version, 1), Some(id))]);
+        tail.record_named(&stream("a"), [(Version::new(version), place(version, 1), Some(id))]);
     }
     tail.set_end(end(events + 2));
     let batch = tail.to_batch().unwrap();
@@ -173,7 +173,8 @@ fn correlations_are_sorted_by_length_and_split_at_the_bound() {
 fn an_event_without_a_correlation_id_takes_nothing_for_it_and_one_with_it_little() {
     let (with, mut without) = (correlated(), Tail::default());
     for sequence in 1..=20u64 {
-        without.record(&stream("a"), [(Version::new(sequence), place(sequence, 1 + (sequence - 1) / 6 * 6), None)]);
+        without
+            .record_named(&stream("a"), [(Version::new(sequence), place(sequence, 1 + (sequence - 1) / 6 * 6), None)]);
     }
     assert_eq!(with.bytes() - without.bytes(), 3 + 2 * (NAME_BYTES + size_of::<Correlated>()) + 15 * 4);
 }
@@ -191,9 +192,9 @@ fn a_tail_without_an_end_makes_no_batch() {
 fn its_size_grows_with_events_streams_and_keys() {
     let mut tail = Tail::default();
     assert_eq!(tail.bytes(), 0);
-    tail.record(&stream("a"), [(Version::FIRST, place(1, 1), None)]);
+    tail.record_named(&stream("a"), [(Version::FIRST, place(1, 1), None)]);
     let with_stream = tail.bytes();
-    tail.record(&stream("a"), [(Version::new(2), place(2, 1), None)]);
+    tail.record_named(&stream("a"), [(Version::new(2), place(2, 1), None)]);
     assert_eq!(tail.bytes(), with_stream + 16);
     tail.record_key("key".into(), KeyEntry { content_hash: [0; 32], segment: Sequence::FIRST, frame_offset: 0 });
     assert!(tail.bytes() > with_stream + 16 + 3);
@@ -202,13 +203,13 @@ fn its_size_grows_with_events_streams_and_keys() {
 #[test]
 #[should_panic(expected = "versions of a are consecutive: 16 where 15 is next")]
 fn a_gap_in_a_stream_is_a_defect() {
-    tail().record(&stream("a"), [(Version::new(16), place(200, 199), None)]);
+    tail().record_named(&stream("a"), [(Version::new(16), place(200, 199), None)]);
 }
 
 #[test]
 #[should_panic(expected = "sequences increase: 120 after 120")]
 fn a_sequence_given_out_twice_is_a_defect() {
-    tail().record(&stream("c"), [(Version::FIRST, place(120, 119), None)]);
+    tail().record_named(&stream("c"), [(Version::FIRST, place(120, 119), None)]);
 }
 
 #[test]
@@ -233,9 +234,9 @@ fn events_of_a_commit_are_recorded_as_one_by_one() {
     let (mut together, mut one_by_one) = (Tail::default(), Tail::default());
     let events = [(5, 1, None), (6, 2, Some("p")), (7, 3, Some("p"))];
     let events = events.map(|(version, sequence, id)| (Version::new(version), place(sequence, 1), id));
-    together.record(&stream("a"), events);
+    together.record_named(&stream("a"), events);
     for event in events {
-        one_by_one.record(&stream("a"), [event]);
+        one_by_one.record_named(&stream("a"), [event]);
     }
     let read = |tail: &Tail| {
         let places = tail.places("a", Version::ZERO, Direction::Forwards, 9);
@@ -248,7 +249,7 @@ fn events_of_a_commit_are_recorded_as_one_by_one() {
 #[test]
 fn a_commit_without_events_in_a_stream_does_not_make_it_known() {
     let mut tail = Tail::default();
-    tail.record(&stream("a"), []);
+    tail.record_named(&stream("a"), []);
     assert_eq!((tail.head("a"), tail.events(), tail.bytes()), (None, 0, 0));
 }
 
@@ -257,7 +258,7 @@ fn what_was_read_is_taken_in_as_what_was_written() {
     let (mut read, mut written) = (Tail::default(), Tail::default());
     for (version, sequence, id) in [(5, 1, None), (6, 2, Some("p"))] {
         read.record_read("a", Version::new(version), place(sequence, 1), id).unwrap();
-        written.record(&stream("a"), [(Version::new(version), place(sequence, 1), id)]);
+        written.record_named(&stream("a"), [(Version::new(version), place(sequence, 1), id)]);
     }
     read.set_end(end(2));
     written.set_end(end(2));
@@ -281,6 +282,6 @@ fn what_was_read_and_does_not_fit_is_not_taken_in() {
 fn a_successor_is_empty_and_takes_in_what_follows() {
     let mut next = tail().successor();
     assert_eq!((next.events(), next.bytes(), next.head("a"), next.end()), (0, 0, None, None));
-    next.record(&stream("a"), [(Version::new(15), place(200, 199), None)]);
+    next.record_named(&stream("a"), [(Version::new(15), place(200, 199), None)]);
     assert_eq!(next.first_version("a"), Some(Version::new(15)));
 }
