@@ -36,10 +36,10 @@ pub fn frame(bytes: &[u8]) {
 /// # Panics
 /// An event is past a limit.
 pub fn encode_frame(stream: &StreamId, events: &[NewEvent], taker: &mut dyn FnMut(&[u8])) {
-    let Ok(mut draft) = Draft::new(None, 0, 0) else { unreachable!("no key is no wrong key") };
-    for event in events {
-        assert!(draft.push(stream, EventId::from_bytes([7; 16]), event).is_ok(), "the events are within the limits");
-    }
+    let all = events.iter().map(|event| (stream, EventId::from_bytes([7; 16]), event));
+    let draft = Draft::of(None, all);
+    assert!(draft.is_ok(), "the events are within the limits");
+    let mut draft = draft.unwrap_or_default();
     let place = FramePlace {
         salt: Salt::new(STORE, SEGMENT),
         offset: OFFSET,
@@ -301,7 +301,7 @@ fn repair_record(bytes: &mut [u8], start: usize, offset: u64, sequence: Sequence
     let length = record::stated_length(record).filter(|length| *length <= record.len())?;
     let body_crc = crc32(record.get(record::HEADER_BYTES..length)?);
     let version = Version::new(Bytes::new(record.get(8..16)?).u64()?);
-    let draft = DraftRecord { offset: start, body_crc };
+    let draft = DraftRecord { offset: start, body_crc, has_id: true };
     Some((length, record::complete(bytes, draft, version, Salt::new(STORE, SEGMENT), offset, sequence)))
 }
 

@@ -129,8 +129,8 @@ pub use store::{
     verify_in,
 };
 pub use types::{
-    CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,
-    StreamReceipt, Timestamp, Version,
+    CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, NewEventRef, Receipt, Sequence, StoreId,
+    StreamId, StreamReceipt, Timestamp, Version,
 };
 
 /// The snippets of the README, compiled.

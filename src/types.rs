@@ -430,6 +430,54 @@ impl fmt::Debug for NewEvent {
     }
 }
 
+/// A fact that is to be appended, whose parts are borrowed: for who has many payloads at hand, and need not copy them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NewEventRef<'a> {
+    /// Its id; drawn (UUIDv7) where none is given.
+    pub id: Option<EventId>,
+    /// What kind of fact it is.
+    pub event_type: &'a EventType,
+    /// The version of its payload's shape.
+    pub schema_version: u16,
+    /// How its payload is encoded.
+    pub codec: CodecId,
+    /// Words to find it by.
+    pub tags: &'a [String],
+    /// Who and why.
+    pub metadata: &'a Metadata,
+    /// The fact itself.
+    pub payload: &'a [u8],
+}
+
+impl<'a> NewEventRef<'a> {
+    /// A fact with a payload whose encoding is `codec`, schema version 1.
+    #[must_use]
+    pub const fn new(event_type: &'a EventType, codec: CodecId, payload: &'a [u8]) -> Self {
+        static NO_METADATA: Metadata =
+            Metadata { correlation_id: None, causation_id: None, actor: None, pairs: Vec::new() };
+        Self { id: None, event_type, schema_version: 1, codec, tags: &[], metadata: &NO_METADATA, payload }
+    }
+}
+
+impl<'a> From<&'a NewEvent> for NewEventRef<'a> {
+    fn from(event: &'a NewEvent) -> Self {
+        let NewEvent { id, event_type, schema_version, codec, tags, metadata, payload } = event;
+        Self { id: *id, event_type, schema_version: *schema_version, codec: *codec, tags, metadata, payload }
+    }
+}
+
+/// Prints the payload's length, not the payload: logs are no place for customers' data.
+impl fmt::Debug for NewEventRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEventRef")
+            .field("id", &self.id)
+            .field("event_type", &self.event_type)
+            .field("schema_version", &self.schema_version)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A fact that was appended.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {

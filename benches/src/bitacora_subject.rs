@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use bitacora::{Commit, ExpectedVersion, NewEvent, Options, Store, StreamId};
+use bitacora::{ExpectedVersion, NewEvent, NewEventRef, Options, Store, StreamId};
 
 use crate::subject::{Durability, Subject};
 use crate::workload::{STREAMS, empty_event, stream_id};
@@ -53,11 +53,6 @@ impl BitacoraSubject {
             .map(Result::unwrap)
             .fold((0, 0), |(events, bytes), event| (events + 1, bytes + event.payload.len() as u64))
     }
-
-    fn events(&self, count: usize, payload: &[u8]) -> Vec<NewEvent> {
-        // The event's payload is empty, so that cloning it takes no memory of its own.
-        (0..count).map(|_| NewEvent { payload: payload.to_vec(), ..self.event.clone() }).collect()
-    }
 }
 
 /// The options of a durability; all others are the defaults.
@@ -71,17 +66,9 @@ pub fn options(durability: Durability) -> Options {
 
 impl Subject for BitacoraSubject {
     fn append(&self, streams: &[usize], payload: &[u8]) {
-        let runs = streams.chunk_by(|a, b| a == b);
-        if let Some(first) = streams.first()
-            && streams.iter().all(|stream| stream == first)
-        {
-            let events = self.events(streams.len(), payload);
-            self.store.append(&self.streams[*first], ExpectedVersion::Any, events).unwrap();
-            return;
-        }
-        let commit = runs.fold(Commit::new(), |commit, run| {
-            commit.append(&self.streams[run[0]], ExpectedVersion::Any, self.events(run.len(), payload))
-        });
+        let mut commit = self.store.new_commit();
+        let event = NewEventRef { payload, ..NewEventRef::from(&self.event) };
+        streams.iter().for_each(|stream| commit.add(&self.streams[*stream], ExpectedVersion::Any, event));
         self.store.commit(commit).unwrap();
     }
 

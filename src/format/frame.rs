@@ -23,12 +23,12 @@
 use smallvec::SmallVec;
 
 use super::bytes::{Bytes, index, is_zero, length_u32};
-use super::checksum::{Salt, crc32, fresh_crc32};
+use super::checksum::{BodyChecksum, Salt, crc32};
 use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::sabotage::{self, Defect};
-use crate::types::{EventId, NewEvent, Sequence, StreamId, Timestamp, Version};
+use crate::types::{EventId, NewEvent, NewEventRef, Sequence, StreamId, Timestamp, Version};
 
 /// The header, bytes.
 pub(crate) const HEADER_BYTES: usize = 56;
@@ -342,41 +342,80 @@ pub(crate) struct FramePlace {
 }
 
 /// A commit that is encoded but for what depends on its place.
-#[derive(Debug, Default)]
+///
+/// Its events are added one by one; then it is [closed](Self::close), and may be [completed](Self::complete) for one place after
+/// another.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Draft {
     bytes: Vec<u8>,
     key_bytes: usize,
     body_bytes: usize,
     records: SmallVec<[DraftRecord; 1]>,
+    is_closed: bool,
 }
 
 impl Draft {
-    /// Starts a commit, with its idempotency key and content hash, and room for so many events whose records take so many
-    /// bytes.
+    /// A commit of these events.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the key is empty or too long, or an event past a limit.
+    pub(crate) fn of<'a>(
+        key: Option<(&str, &[u8; HASH_BYTES])>,
+        events: impl IntoIterator<Item = (&'a StreamId, EventId, &'a NewEvent)>,
+    ) -> Result<Self> {
+        let mut draft = Self::default();
+        for (stream, id, event) in events {
+            draft.push(stream, NewEventRef { id: Some(id), ..event.into() })?;
+        }
+        draft.close(key, || unreachable!("each has its id"))?;
+        Ok(draft)
+    }
+
+    /// An empty one in the same memory.
+    pub(crate) fn emptied(self) -> Self {
+        let Self { mut bytes, mut records, .. } = self;
+        bytes.clear();
+        records.clear();
+        Self { bytes, records, ..Self::default() }
+    }
+
+    /// Makes room for so many events, whose records take so many bytes.
+    pub(crate) fn reserve(&mut self, events: usize, record_bytes: usize) {
+        self.bytes.reserve((HEADER_BYTES + record_bytes).next_multiple_of(PADDED_BYTES));
+        self.records.reserve(events);
+    }
+
+    /// What it takes in memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.records.capacity() * size_of::<DraftRecord>()
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// `InvalidInput`: past a limit.
+    pub(crate) fn push(&mut self, stream: &StreamId, event: NewEventRef<'_>) -> Result<()> {
+        assert!(!self.is_closed, "nothing is added to what is closed");
+        if self.bytes.is_empty() {
+            self.bytes.resize(HEADER_BYTES, 0);
+        }
+        let draft = record::write(&mut self.bytes, stream, event)?;
+        self.records.push(draft);
+        self.body_bytes = self.bytes.len() - HEADER_BYTES;
+        Ok(())
+    }
+
+    /// Gives it its idempotency key and content hash, and the events that have none an id each, in their order.
     ///
     /// # Errors
     /// `InvalidInput`: the key is empty or too long.
-    pub(crate) fn new(key: Option<(&str, &[u8; HASH_BYTES])>, events: usize, record_bytes: usize) -> Result<Self> {
-        Self::default().anew(key, events, record_bytes)
-    }
-
-    /// As [`new`](Self::new), in the memory of one that is of no use any more.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub(crate) fn anew(
-        self,
+    pub(crate) fn close(
+        &mut self,
         key: Option<(&str, &[u8; HASH_BYTES])>,
-        events: usize,
-        record_bytes: usize,
-    ) -> Result<Self> {
-        let Self { mut bytes, mut records, .. } = self;
-        let key_bytes = key.map_or(0, |(key, hash)| 1 + key.len() + hash.len());
-        bytes.clear();
-        bytes.reserve((HEADER_BYTES + key_bytes + record_bytes).next_multiple_of(PADDED_BYTES));
-        bytes.resize(HEADER_BYTES, 0);
-        records.clear();
-        records.reserve(events);
+        mut draw: impl FnMut() -> EventId,
+    ) -> Result<()> {
+        assert!(!self.is_closed && !self.records.is_empty(), "a commit has an event, and is closed once");
+        self.is_closed = true;
         if let Some((key, hash)) = key {
             let length =
                 u8::try_from(key.len()).ok().filter(|_| (1..=limits::IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
@@ -390,28 +429,24 @@ impl Draft {
                     ),
                 )
             })?;
-            bytes.push(length);
-            bytes.extend_from_slice(key.as_bytes());
-            bytes.extend_from_slice(hash);
+            let block = [&[length], key.as_bytes(), hash].concat();
+            self.key_bytes = block.len();
+            self.body_bytes += block.len();
+            self.bytes.splice(HEADER_BYTES..HEADER_BYTES, block);
         }
-        let key_bytes = bytes.len() - HEADER_BYTES;
-        Ok(Self { bytes, key_bytes, body_bytes: key_bytes, records })
-    }
-
-    /// What it takes in memory, roughly.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.records.capacity() * size_of::<DraftRecord>()
-    }
-
-    /// Adds an event.
-    ///
-    /// # Errors
-    /// `InvalidInput`: past a limit.
-    pub(crate) fn push(&mut self, stream: &StreamId, id: EventId, event: &NewEvent) -> Result<()> {
-        let draft = record::write(&mut self.bytes, stream, id, event)?;
-        self.records.push(draft);
-        self.body_bytes = self.bytes.len() - HEADER_BYTES;
+        for record in &mut self.records {
+            record.offset += self.key_bytes;
+            record::close(&mut self.bytes, record, &mut draw);
+        }
         Ok(())
+    }
+
+    /// What its records hold, in their order.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        self.records.iter().map(|record| {
+            let written = self.bytes.get(record.offset..).and_then(record::read_again);
+            written.unwrap_or_else(|| unreachable!("what was written here can be read")).0
+        })
     }
 
     /// The bytes as they were completed last.
@@ -441,7 +476,7 @@ impl Draft {
     /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be
     /// called again for another place.
     pub(crate) fn complete(&mut self, place: FramePlace, versions: impl Iterator<Item = Version>) -> (&[u8], u32) {
-        assert!(!self.records.is_empty(), "a commit has an event");
+        assert!(self.is_closed, "only what is closed is completed");
         let mut body_checksum =
             BodyChecksum::of_key(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
         let mut sequence = place.first_sequence;
@@ -473,40 +508,6 @@ impl Draft {
         self.bytes.resize(HEADER_BYTES + self.body_bytes + index(padding), 0);
         let checksum = write_header(&mut self.bytes, &header, place.salt, place.offset);
         (&self.bytes, checksum)
-    }
-}
-
-/// The checksum of a body, made of its key block and its records' checksums. These are taken in many at once: a call for four bytes
-/// takes as long as one for many more.
-struct BodyChecksum {
-    hasher: crc32fast::Hasher,
-    waiting: [u8; 128],
-    length: usize,
-}
-
-impl BodyChecksum {
-    fn of_key(key_block: &[u8]) -> Self {
-        let mut hasher = fresh_crc32();
-        if !key_block.is_empty() {
-            hasher.update(key_block);
-        }
-        Self { hasher, waiting: [0; 128], length: 0 }
-    }
-
-    fn add(&mut self, checksum: u32) {
-        if let Some(place) = self.waiting.get_mut(self.length..).and_then(|rest| rest.first_chunk_mut()) {
-            *place = checksum.to_le_bytes();
-            self.length += size_of::<u32>();
-        } else {
-            self.hasher.update(&self.waiting);
-            (self.waiting, self.length) = ([0; 128], 0);
-            self.add(checksum);
-        }
-    }
-
-    fn finalize(mut self) -> u32 {
-        self.hasher.update(self.waiting.get(..self.length).unwrap_or_default());
-        self.hasher.finalize()
     }
 }
 

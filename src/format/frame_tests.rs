@@ -15,14 +15,15 @@ fn place() -> FramePlace {
 }
 
 fn draft(events: usize, key: Option<&str>) -> Draft {
-    let hash = [6; 32];
-    let mut draft = Draft::new(key.map(|key| (key, &hash)), 0, 0).unwrap();
-    let stream = StreamId::new("wallet-1").unwrap();
-    for number in 0..events {
-        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number * 3]);
-        draft.push(&stream, EventId::from_bytes([u8::try_from(number).unwrap(); 16]), &event).unwrap();
-    }
-    draft
+    try_draft(events, key).unwrap()
+}
+
+fn try_draft(events: usize, key: Option<&str>) -> Result<Draft> {
+    let (hash, stream) = ([6; 32], StreamId::new("wallet-1").unwrap());
+    let event = |number| NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number * 3]);
+    let all: Vec<NewEvent> = (0..events).map(event).collect();
+    let ids = (0..).map(|number| EventId::from_bytes([number; 16]));
+    Draft::of(key.map(|key| (key, &hash)), ids.zip(&all).map(|(id, event)| (&stream, id, event)))
 }
 
 fn bytes(events: usize, key: Option<&str>, place: FramePlace) -> Vec<u8> {
@@ -109,10 +110,43 @@ fn a_length_beyond_the_segment_is_an_overrun_and_not_followed() {
 
 #[test]
 fn keys_hold_at_the_limit_and_not_one_past_it() {
-    let hash = [0; 32];
-    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX), &hash)), 0, 0).is_ok());
-    assert!(Draft::new(Some((&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX + 1), &hash)), 0, 0).is_err());
-    assert!(Draft::new(Some(("", &hash)), 0, 0).is_err());
+    assert!(try_draft(1, Some(&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX))).is_ok());
+    assert!(try_draft(1, Some(&"k".repeat(limits::IDEMPOTENCY_KEY_BYTES_MAX + 1))).is_err());
+    assert!(try_draft(1, Some("")).is_err());
+}
+
+#[test]
+fn ids_are_drawn_for_those_that_have_none_and_a_key_moves_nothing_else() {
+    let stream = StreamId::new("wallet-1").unwrap();
+    let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; 3]);
+    let [one, two, three] = [1, 2, 3].map(|byte| EventId::from_bytes([byte; 16]));
+    for key in [None, Some(("key", &[6; 32]))] {
+        let mut open = Draft::default();
+        for id in [None, Some(two), None] {
+            open.push(&stream, NewEventRef { id, ..(&event).into() }).unwrap();
+        }
+        let mut drawn = [one, three].into_iter();
+        open.close(key, || drawn.next().unwrap()).unwrap();
+        let mut whole = Draft::of(key, [one, two, three].map(|id| (&stream, id, &event))).unwrap();
+        let versions = [1, 2, 3].map(Version::new);
+        let bytes = open.complete(place(), versions.into_iter()).0;
+        assert_eq!(bytes, whole.complete(place(), versions.into_iter()).0);
+    }
+}
+
+#[test]
+fn a_draft_in_the_memory_of_another_has_nothing_of_it() {
+    let versions = || [1, 2].into_iter().map(Version::new);
+    let mut again = draft(5, Some("key")).emptied();
+    assert_eq!((again.event_count(), again.bytes_max()), (0, to_u64(HEADER_BYTES)));
+    let stream = StreamId::new("wallet-1").unwrap();
+    for number in 0..2u8 {
+        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; usize::from(number) * 3]);
+        let id = Some(EventId::from_bytes([number; 16]));
+        again.push(&stream, NewEventRef { id, ..(&event).into() }).unwrap();
+    }
+    again.close(None, || unreachable!()).unwrap();
+    assert_eq!(again.complete(place(), versions()).0, draft(2, None).complete(place(), versions()).0);
 }
 
 proptest! {

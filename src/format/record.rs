@@ -15,7 +15,7 @@ use super::checksum::{Salt, crc32};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::sabotage::{self, Defect};
-use crate::types::{CodecId, Event, EventId, EventType, Metadata, NewEvent, Sequence, StreamId, Timestamp, Version};
+use crate::types::{CodecId, Event, EventId, EventType, Metadata, NewEventRef, Sequence, StreamId, Timestamp, Version};
 
 /// The fixed part of a record, bytes.
 pub(crate) const HEADER_BYTES: usize = 20;
@@ -33,8 +33,10 @@ const HAS_ACTOR: u8 = 4;
 pub(crate) struct DraftRecord {
     /// Its offset in the buffer.
     pub(crate) offset: usize,
-    /// The CRC of its body.
+    /// The CRC of its body, once it has its id.
     pub(crate) body_crc: u32,
+    /// Whether its id is there.
+    pub(crate) has_id: bool,
 }
 
 /// Why bytes are no record.
@@ -66,16 +68,17 @@ pub(crate) struct RecordRef<'a> {
 }
 
 /// How many bytes an event's record takes, tags and metadata aside: room for it is taken at once.
-pub(crate) fn bytes_about(stream: &StreamId, event: &NewEvent) -> usize {
+pub(crate) fn bytes_about(stream: &StreamId, event: NewEventRef<'_>) -> usize {
     let names = 1 + stream.as_str().len() + 1 + event.event_type.as_str().len();
     HEADER_BYTES + size_of::<EventId>() + names + event.payload.len()
 }
 
-/// Checks an event against the limits and appends its record to `buffer`, with version and checksum left open.
+/// Checks an event against the limits and appends its record to `buffer`, with version and checksum left open, and the id where it
+/// has none. It is to be [closed](close).
 ///
 /// # Errors
 /// `InvalidInput`: past a limit.
-pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, id: EventId, event: &NewEvent) -> Result<DraftRecord> {
+pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, event: NewEventRef<'_>) -> Result<DraftRecord> {
     check(event)?;
     let offset = buffer.len();
     let flags =
@@ -86,7 +89,9 @@ pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, id: EventId, event:
     start[16] = flags;
     start[17] = event.codec.0;
     start[18..HEADER_BYTES].copy_from_slice(&event.schema_version.to_le_bytes());
-    start[HEADER_BYTES..].copy_from_slice(id.as_bytes());
+    if let Some(id) = event.id {
+        start[HEADER_BYTES..].copy_from_slice(id.as_bytes());
+    }
     buffer.extend_from_slice(&start);
     let body = offset + HEADER_BYTES;
     write_short(buffer, stream.as_str());
@@ -96,13 +101,22 @@ pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, id: EventId, event:
         event.tags.iter().for_each(|tag| write_short(buffer, tag));
     }
     if !event.metadata.is_empty() {
-        write_metadata(buffer, &event.metadata)?;
+        write_metadata(buffer, event.metadata)?;
     }
-    buffer.extend_from_slice(&event.payload);
-    let written = buffer.get(body..).unwrap_or_default();
-    let (length, body_crc) = (length_u32(written.len()), crc32(written));
+    buffer.extend_from_slice(event.payload);
+    let length = length_u32(buffer.len() - body);
     set(buffer, offset + 4, &length.to_le_bytes());
-    Ok(DraftRecord { offset, body_crc })
+    Ok(DraftRecord { offset, body_crc: 0, has_id: event.id.is_some() })
+}
+
+/// Gives a record the id that `draw` gives, where it has none, and takes the CRC of its body.
+pub(crate) fn close(buffer: &mut [u8], draft: &mut DraftRecord, draw: impl FnOnce() -> EventId) {
+    if !draft.has_id {
+        set(buffer, draft.offset + HEADER_BYTES, draw().as_bytes());
+        draft.has_id = true;
+    }
+    let Some(parts) = buffer.get(draft.offset..).and_then(parts) else { unreachable!("a record was drafted there") };
+    draft.body_crc = crc32(parts.body);
 }
 
 /// Completes a record: its version, and the checksum of the place `offset` in its segment. Returns the checksum.
@@ -370,7 +384,7 @@ fn read_metadata(bytes: &[u8]) -> Option<Metadata> {
     fields.rest().is_empty().then_some(metadata)
 }
 
-fn check(event: &NewEvent) -> Result<()> {
+fn check(event: NewEventRef<'_>) -> Result<()> {
     if event.payload.len() > limits::PAYLOAD_BYTES_MAX {
         return Err(past_limit("payload", event.payload.len(), limits::PAYLOAD_BYTES_MAX, "bytes"));
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::StoreId;
+use crate::types::{NewEvent, StoreId};
 use proptest::prelude::*;
 
 fn salt() -> Salt {
@@ -22,7 +22,8 @@ fn sample() -> NewEvent {
 fn record(event: &NewEvent, offset: u64, sequence: Sequence) -> Vec<u8> {
     let mut buffer = Vec::new();
     let stream = StreamId::new("wallet-1").unwrap();
-    let draft = write(&mut buffer, &stream, EventId::from_bytes([1; 16]), event).unwrap();
+    let mut draft = write(&mut buffer, &stream, event.into()).unwrap();
+    close(&mut buffer, &mut draft, || EventId::from_bytes([1; 16]));
     complete(&mut buffer, draft, Version::new(7), salt(), offset, sequence);
     buffer
 }
@@ -69,8 +70,7 @@ fn a_record_elsewhere_does_not_pass() {
 #[test]
 fn limits_hold_at_the_limit_and_one_past_it() {
     let stream = StreamId::new("s").unwrap();
-    let id = EventId::from_bytes([0; 16]);
-    let accepts = |event: &NewEvent| write(&mut Vec::new(), &stream, id, event).is_ok();
+    let accepts = |event: &NewEvent| write(&mut Vec::new(), &stream, event.into()).is_ok();
     let mut event = sample();
     event.payload = vec![0; limits::PAYLOAD_BYTES_MAX];
     assert!(accepts(&event));

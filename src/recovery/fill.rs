@@ -210,11 +210,10 @@ mod tests {
 
     /// A frame of events of stream `a`, the first of them of `version`.
     fn frame(version: u64, events: u64, key: Option<&str>) -> Vec<u8> {
-        let mut draft = Draft::new(key.map(|key| (key, &[6; 32])), 0, 0).unwrap();
-        for _ in 0..events {
-            let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; 3]);
-            draft.push(&StreamId::new("a").unwrap(), EventId::from_bytes([1; 16]), &event).unwrap();
-        }
+        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; 3]);
+        let stream = StreamId::new("a").unwrap();
+        let all = (0..events).map(|_| (&stream, EventId::from_bytes([1; 16]), &event));
+        let mut draft = Draft::of(key.map(|key| (key, &[6; 32])), all).unwrap();
         let versions: Vec<_> = (version..version + events).map(Version::new).collect();
         draft.complete(place(version), versions.iter().copied()).0.to_vec()
     }

@@ -1,10 +1,16 @@
 //! What is asked of an append: events for one or many streams, all or none.
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::options::Durability;
-use crate::types::{ExpectedVersion, NewEvent, Receipt, StreamId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::frame::{Draft, to_u64};
+use crate::format::record;
+use crate::limits;
+use crate::types::{ExpectedVersion, NewEvent, NewEventRef, Receipt, StreamId};
 
 /// Events for one stream of a commit.
 #[derive(Clone, Debug)]
@@ -24,29 +30,88 @@ pub struct IdempotencyKey {
     pub(crate) content_hash: Option<[u8; 32]>,
 }
 
+/// Events of a commit that go to one stream, one after another.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamRun {
+    pub(crate) stream: StreamId,
+    pub(crate) expected: ExpectedVersion,
+    pub(crate) events: usize,
+}
+
 /// Events that become durable together, or not at all.
 ///
-/// Streams may be named more than once; each part is checked against what the parts before it leave.
-#[derive(Clone, Debug, Default)]
+/// Streams may be named more than once; each part is checked against what the parts before it leave. An event is encoded when it
+/// is added; one that is past a limit is refused when the commit is made.
+#[derive(Clone, Default)]
 pub struct Commit {
-    pub(crate) appends: SmallVec<[StreamAppend; 1]>,
+    pub(crate) runs: SmallVec<[StreamRun; 1]>,
+    pub(crate) draft: Draft,
+    /// Why it cannot be made; what is added then is counted and not kept.
+    pub(crate) refusal: Option<Error>,
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) durability: Option<Durability>,
     pub(crate) may_use_reserve: bool,
 }
 
+/// Prints no payloads: logs are no place for customers' data.
+impl fmt::Debug for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commit")
+            .field("runs", &self.runs)
+            .field("refusal", &self.refusal)
+            .field("idempotency", &self.idempotency)
+            .field("durability", &self.durability)
+            .field("may_use_reserve", &self.may_use_reserve)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Commit {
-    /// An empty one; it is refused until it has an event.
+    /// An empty one; it is refused until it has an event. [`Store::new_commit`](crate::Store::new_commit) gives one in memory that
+    /// earlier commits are done with.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// An empty one in the memory of a draft.
+    pub(crate) fn in_memory_of(draft: Draft) -> Self {
+        Self { draft: draft.emptied(), ..Self::default() }
+    }
+
     /// Adds events for a stream.
     #[must_use]
     pub fn append(mut self, stream: &StreamId, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
-        self.appends.push(StreamAppend { stream: stream.clone(), expected, events });
+        self.draft.reserve(events.len(), events.iter().map(|event| record::bytes_about(stream, event.into())).sum());
+        self.runs.push(StreamRun { stream: stream.clone(), expected, events: events.len() });
+        events.iter().for_each(|event| self.encode(stream, event.into()));
         self
+    }
+
+    /// Adds an event for a stream, which must be as expected when the events before it are there. What the event borrows is
+    /// copied once, to where it is written from.
+    pub fn add(&mut self, stream: &StreamId, expected: ExpectedVersion, event: NewEventRef<'_>) {
+        match self.runs.last_mut() {
+            Some(last) if expected == ExpectedVersion::Any && last.stream == *stream => last.events += 1,
+            _ => self.runs.push(StreamRun { stream: stream.clone(), expected, events: 1 }),
+        }
+        self.encode(stream, event);
+    }
+
+    fn encode(&mut self, stream: &StreamId, event: NewEventRef<'_>) {
+        if self.refusal.is_some() {
+            return;
+        }
+        if let Err(error) = self.draft.push(stream, event) {
+            self.refuse(error.context(format!("stream {stream}")));
+        } else if let Err(error) = check_length(&self.draft) {
+            self.refuse(error);
+        }
+    }
+
+    fn refuse(&mut self, why: Error) {
+        self.refusal = Some(why);
+        self.draft = Draft::default();
     }
 
     /// Makes the commit safe to repeat: with the same key and content the first receipt is given again, with other
@@ -87,7 +152,7 @@ impl Commit {
     /// Events in it.
     #[must_use]
     pub fn events(&self) -> usize {
-        self.appends.iter().map(|append| append.events.len()).sum()
+        self.runs.iter().map(|run| run.events).sum()
     }
 
     /// The hash that tells whether a repeated key has the same content.
@@ -100,17 +165,26 @@ impl Commit {
             hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(bytes);
         };
-        for append in &self.appends {
-            for event in &append.events {
-                part(append.stream.as_str().as_bytes());
-                part(event.event_type.as_str().as_bytes());
-                part(&event.schema_version.to_le_bytes());
-                part(&[event.codec.0]);
-                part(&event.payload);
-            }
+        let streams = self.runs.iter().flat_map(|run| std::iter::repeat_n(&run.stream, run.events));
+        for (stream, event) in streams.zip(self.draft.contents()) {
+            part(stream.as_str().as_bytes());
+            part(event.event_type.as_bytes());
+            part(&event.schema_version.to_le_bytes());
+            part(&[event.codec.0]);
+            part(event.payload);
         }
         hasher.finalize().into()
     }
+}
+
+/// # Errors
+/// `InvalidInput`: it is longer than a commit may be.
+pub(crate) fn check_length(draft: &Draft) -> Result<()> {
+    if draft.bytes_max() > to_u64(limits::COMMIT_BYTES_MAX) {
+        let text = format!("the commit has more than {} bytes", limits::COMMIT_BYTES_MAX);
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    Ok(())
 }
 
 /// What an idempotency key was used for.
@@ -120,4 +194,56 @@ pub struct KeyUse {
     pub content_hash: [u8; 32],
     /// What its commit was given; `is_repeat` is true.
     pub receipt: Receipt,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CodecId, EventType};
+
+    fn stream(name: &str) -> StreamId {
+        StreamId::new(name).unwrap()
+    }
+
+    fn event(payload: &[u8]) -> NewEvent {
+        NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, payload.to_vec())
+    }
+
+    #[test]
+    fn events_that_are_lent_make_the_commit_that_owned_ones_make() {
+        let events = [event(b"one"), event(b"two"), event(b"three")];
+        let (any, new) = (ExpectedVersion::Any, ExpectedVersion::NoStream);
+        let owned = Commit::new().append(&stream("a"), new, vec![events[0].clone(), events[1].clone()]).append(
+            &stream("b"),
+            new,
+            vec![events[2].clone()],
+        );
+        let mut lent = Commit::in_memory_of(owned.draft.clone());
+        for (name, expected, event) in [("a", new, &events[0]), ("a", any, &events[1]), ("b", new, &events[2])] {
+            lent.add(&stream(name), expected, event.into());
+        }
+        assert_eq!((lent.events(), lent.content_hash()), (3, owned.content_hash()));
+        let runs = |commit: &Commit| commit.runs.iter().map(|run| (run.stream.clone(), run.events)).collect::<Vec<_>>();
+        assert_eq!(runs(&lent), runs(&owned));
+        assert_eq!(lent.draft.completed(), owned.draft.completed());
+        lent.add(&stream("b"), new, (&events[0]).into());
+        assert_eq!(lent.runs.len(), 3, "what a stream must be like is not forgotten");
+    }
+
+    #[test]
+    fn a_commit_that_is_too_long_is_refused_and_takes_no_more_memory() {
+        let mut commit = Commit::new();
+        let (name, event) = (stream("a"), event(&vec![7; limits::PAYLOAD_BYTES_MAX]));
+        let enough = limits::COMMIT_BYTES_MAX / limits::PAYLOAD_BYTES_MAX + 1;
+        (0..enough).for_each(|_| commit.add(&name, ExpectedVersion::Any, (&event).into()));
+        assert_eq!(commit.refusal.as_ref().map(Error::kind), Some(ErrorKind::InvalidInput));
+        commit.add(&name, ExpectedVersion::Any, (&event).into());
+        assert_eq!((commit.events(), commit.draft.memory_bytes() < 1024), (enough + 1, true));
+    }
+
+    #[test]
+    fn a_commit_prints_no_payload() {
+        let text = format!("{:?}", Commit::new().append(&stream("a"), ExpectedVersion::Any, vec![event(b"secret")]));
+        assert!(text.contains("events: 1") && !text.contains("115, 101, 99"), "{text}");
+    }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::commit::Commit;
+use super::commit::{Commit, check_length};
 use super::options::Durability;
 use super::reservations::{CommitStream, CommitStreams, Reserved};
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
 use crate::format::frame::{Draft, to_u64};
-use crate::format::record;
 use crate::index::KeyEntry;
 use crate::index::names::{ByHash, Keyed};
 use crate::limits;
@@ -303,30 +302,23 @@ fn prepare(commit: Commit, shared: &Shared) -> Result<Prepared> {
         let text = format!("the commit has {count} events, at most {} are allowed", limits::COMMIT_EVENTS_MAX);
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
+    if let Some(refusal) = commit.refusal {
+        return Err(refusal);
+    }
     let hash = if commit.idempotency.is_some() { commit.content_hash() } else { [0; 32] };
     let key = commit.idempotency.map(|idempotency| (idempotency.key, hash));
-    let all = commit.appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
-    let record_bytes = all.map(|(stream, event)| record::bytes_about(stream, event)).sum();
-    let hashed = key.as_ref().map(|(key, hash)| (key.as_str(), hash));
-    let mut draft = shared.pool.draft().anew(hashed, count, record_bytes)?;
-    let runs = commit.appends.len();
-    let mut streams = Streams::of(runs, &shared.keyed);
     let mut ids = shared.ids.of_commit(shared.options.clock.as_ref(), count);
+    let mut draft = commit.draft;
+    draft.close(key.as_ref().map(|(key, hash)| (key.as_str(), hash)), || ids.draw())?;
+    // The key's bytes were not there before.
+    check_length(&draft)?;
+    let runs = commit.runs.len();
+    let mut streams = Streams::of(runs, &shared.keyed);
     let (mut runs, mut expected) = (SmallVec::with_capacity(runs), SmallVec::with_capacity(runs));
-    for append in commit.appends {
-        for event in &append.events {
-            let id = event.id.unwrap_or_else(|| ids.draw());
-            draft
-                .push(&append.stream, id, event)
-                .map_err(|error| error.context(format!("stream {}", append.stream)))?;
-            if draft.bytes_max() > to_u64(limits::COMMIT_BYTES_MAX) {
-                let text = format!("the commit has more than {} bytes", limits::COMMIT_BYTES_MAX);
-                return Err(Error::new(ErrorKind::InvalidInput, text));
-            }
-        }
-        let (stream, events) = (streams.place_of(append.stream), append.events.len());
+    for run in commit.runs {
+        let (stream, events) = (streams.place_of(run.stream), run.events);
         runs.push(Run { stream, events, version_first: Version::ZERO });
-        expected.push(append.expected);
+        expected.push(run.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
     let may_use_reserve = commit.may_use_reserve;

@@ -217,7 +217,13 @@ impl Store {
     /// `InvalidInput`: no event, or past a limit. `Conflict`: the stream is not as expected. `StorageFull`: no room; the same
     /// call succeeds when there is. `CommitUnknown`: a write or a sync failed, see there. `Poisoned`, `Closed`, `ReadOnly`, `Io`.
     pub fn append(&self, stream: &StreamId, expected: ExpectedVersion, events: Vec<NewEvent>) -> Result<Receipt> {
-        self.commit(Commit::new().append(stream, expected, events))
+        self.commit(self.new_commit().append(stream, expected, events))
+    }
+
+    /// An empty commit, in memory that earlier commits of this store are done with.
+    #[must_use]
+    pub fn new_commit(&self) -> Commit {
+        Commit::in_memory_of(self.shared().pool.draft())
     }
 
     /// Commits events to one or many streams, all or none, and waits until that is acknowledged.

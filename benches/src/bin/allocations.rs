@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use bitacora::{Commit, Durability, ExpectedVersion, NewEvent, Options, Store, StreamId};
+use bitacora::{Commit, Durability, ExpectedVersion, NewEvent, NewEventRef, Options, Store, StreamId};
 use bitacora_bench::place;
 use bitacora_bench::workload::{empty_event, payload, stream_id, stream_of};
 
@@ -83,7 +83,7 @@ fn events(count: usize, payload: &[u8]) -> Vec<NewEvent> {
 }
 
 fn main() {
-    let payload = payload();
+    let (payload, empty) = (payload(), empty_event());
     let streams: Vec<StreamId> = (0..bitacora_bench::workload::STREAMS).map(stream_id).collect();
     println!("| call | allocated by building its input | by the call | an event |\n|---|---:|---:|---:|");
     for (durability, name) in [(Durability::Sync, "durable"), (Durability::Buffered, "buffered")] {
@@ -103,6 +103,15 @@ fn main() {
             })
         };
         let commit = |commit: Commit| drop(store.commit(commit).unwrap());
+        let lent = |number: usize| {
+            let mut commit = store.new_commit();
+            for part in 0..100 {
+                let event = NewEventRef { payload: &payload, ..NewEventRef::from(&empty) };
+                commit.add(&streams[stream_of(number * 100 + part)], ExpectedVersion::Any, event);
+            }
+            commit
+        };
+        line(&format!("commit, {name}, 100 lent events of 100 streams"), 100, each(1_000, lent, commit));
         line(&format!("commit, {name}, 100 events of 100 streams"), 100, each(1_000, scattered, commit));
         store.close().unwrap();
         if durability == Durability::Buffered {

@@ -64,10 +64,8 @@ impl Builder<'_> {
     }
 
     pub(super) fn push(&mut self, commit: Built<'_>) -> Result<()> {
-        let mut draft = Draft::new(commit.key, commit.events.len(), 0)?;
-        for (stream, _, id, event) in &commit.events {
-            draft.push(stream, *id, event)?;
-        }
+        let events = commit.events.iter().map(|(stream, _, id, event)| (stream, *id, event));
+        let mut draft = Draft::of(commit.key, events)?;
         let is_full = self.position.offset + draft.bytes_max() > limits::SEGMENT_BYTES_MAX;
         if is_full && self.current.is_some() {
             self.finish()?;
