@@ -23,7 +23,7 @@
 use smallvec::SmallVec;
 
 use super::bytes::{Bytes, index, is_zero, length_u32};
-use super::checksum::{Salt, crc32};
+use super::checksum::{Gathering, Salt, crc32};
 use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -202,19 +202,24 @@ impl<'a> FrameRef<'a> {
         if !is_zero(padding) {
             return Err(FrameDefect::Padding);
         }
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(frame.key_block()?);
+        let mut checksum = Gathering::after(frame.key_block()?);
         let mut records = frame.records()?;
         for record in records.by_ref() {
-            checksum.update(&record?.record.checksum.to_le_bytes());
+            checksum.push(record?.record.checksum);
         }
-        if !records.rest.is_empty() {
+        frame.check_body(records.rest, checksum)?;
+        Ok(frame)
+    }
+
+    /// That the records end where the body does, and that their checksums are those that it was written with.
+    fn check_body(&self, rest: &[u8], checksum: Gathering) -> Result<(), FrameDefect> {
+        if !rest.is_empty() {
             return Err(FrameDefect::BodyFields);
         }
-        if checksum.finalize() != header.body_checksum && !sabotage::has(Defect::BodyOutsideChecksum) {
+        if checksum.finish() != self.header.body_checksum && !sabotage::has(Defect::BodyOutsideChecksum) {
             return Err(FrameDefect::BodyChecksum);
         }
-        Ok(frame)
+        Ok(())
     }
 
     /// The same without checking the body: each record is checked when it is read.
@@ -271,6 +276,45 @@ impl<'a> FrameRef<'a> {
         })
     }
 
+    /// Picks out the records whose stream's name is given a tag, as their bytes say. That every record begins where the frame was written
+    /// with one is checked, by the checksum over their checksums; what is picked is to be checked when it is read, and the others
+    /// are not.
+    ///
+    /// # Errors
+    /// The body is not what the header says.
+    pub(crate) fn pick(&self, tag: impl Fn(&[u8]) -> Option<u32>, picked: &mut Vec<Picked>) -> Result<(), FrameDefect> {
+        picked.clear();
+        let key_block = self.key_block()?;
+        let mut checksum = Gathering::after(key_block);
+        let mut offset = key_block.len();
+        for number in 0..self.header.event_count {
+            let rest = self.body.get(offset..).unwrap_or_default();
+            let (stored, stream, length) =
+                record::peek(rest).ok_or(FrameDefect::Record(number, RecordDefect::Overrun))?;
+            checksum.push(stored);
+            if let Some(tag) = tag(stream) {
+                picked.push(Picked { number, offset, tag });
+            }
+            offset += length;
+        }
+        self.check_body(self.body.get(offset..).unwrap_or_default(), checksum)
+    }
+
+    /// A record that was picked out of this frame, checked.
+    ///
+    /// # Errors
+    /// It is damaged.
+    #[inline]
+    pub(crate) fn read_picked(&self, picked: Picked) -> Result<PlacedRecord<'a>, FrameDefect> {
+        let Picked { number, offset, .. } = picked;
+        let sequence = self.header.first_sequence.plus(u64::from(number));
+        let bytes = self.body.get(offset..).unwrap_or_default();
+        let offset = self.offset + to_u64(HEADER_BYTES + offset);
+        let read = record::read(bytes, self.salt, offset, sequence);
+        let (record, _) = read.map_err(|defect| FrameDefect::Record(number, defect))?;
+        Ok(PlacedRecord { record, sequence, offset })
+    }
+
     /// Its records, each checked when it is met.
     pub(crate) fn records(&self) -> Result<Records<'a>, FrameDefect> {
         let key_bytes = self.key_block()?.len();
@@ -283,6 +327,14 @@ impl<'a> FrameRef<'a> {
             number: 0,
         })
     }
+}
+
+/// A record that was picked out of a frame, by its number and its offset in the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picked {
+    number: u32,
+    offset: usize,
+    pub(crate) tag: u32,
 }
 
 /// A record and where it lies.
