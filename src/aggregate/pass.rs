@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 
 use super::{Aggregate, EventContext, Loaded};
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::{EventBuffer, EventRef, Part, Store};
 use crate::types::{Event, Sequence, StreamId, Version};
 
@@ -45,9 +45,18 @@ impl<A: Aggregate> Slot<A> {
     }
 
     /// Takes in an event of a pass that is wanted.
-    fn take(&mut self, event: &Event, pass: &Pass<'_, A>) {
-        let Ok(loaded) = &mut self.state else { return };
-        assert_eq!(event.version, loaded.version.next(), "a stream is read without gaps");
+    ///
+    /// # Errors
+    /// `Corrupt`: an event before it was not there. A record whose stream's name is damaged belongs to another thread, which finds
+    /// that out.
+    fn take(&mut self, event: &Event, pass: &Pass<'_, A>) -> Result<()> {
+        let Ok(loaded) = &mut self.state else { return Ok(()) };
+        let next = loaded.version.next();
+        if event.version != next {
+            let (sequence, stream, version) = (event.sequence, &event.stream, event.version);
+            let text = format!("event {sequence} is version {version} of stream {stream}, where {next} is next");
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
         match (pass.decode)(event) {
             Ok(fact) => {
                 loaded.advance(&fact, &EventContext::from(event));
@@ -55,6 +64,7 @@ impl<A: Aggregate> Slot<A> {
             }
             Err(error) => self.state = Err(error),
         }
+        Ok(())
     }
 }
 
@@ -198,7 +208,7 @@ impl<A: Aggregate, T: Fn(Sequence)> Part for Own<'_, A, T> {
             && let Some(stream) = &slot.stream
         {
             let event = self.buffer.fill(&event, stream)?;
-            slot.take(event, self.pass);
+            slot.take(event, self.pass)?;
         }
         Ok(())
     }
