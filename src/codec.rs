@@ -51,7 +51,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     if bytes.len() > DECODE_BYTES_MAX {
         return Err(unknown(format!("{} bytes, at most {DECODE_BYTES_MAX} are allowed", bytes.len())));
     }
-    let (value, used) = bincode::serde::decode_from_slice::<T, _>(bytes, CONFIGURATION)
+    // Borrowed, so that a text which is only looked at, such as a currency's code, is not copied first.
+    let (value, used) = bincode::serde::borrow_decode_from_slice::<T, _>(bytes, CONFIGURATION)
         .map_err(|source| unknown(source.to_string()))?;
     if used != bytes.len() {
         return Err(unknown(format!("{} of {} bytes are left over", bytes.len() - used, bytes.len())));

@@ -1,7 +1,6 @@
 //! Money: integers of minor units and an ISO 4217 currency. No float anywhere.
 
 use std::fmt;
-use std::sync::LazyLock;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,18 +39,42 @@ static CURRENCIES: &[Entry] = currencies! {
     4: "CLF" "UYW";
 };
 
+/// What a letter of a code can be.
+const LETTERS: usize = 26;
+
+/// For each code that three letters can make, one more than its place in the list; zero where it is none.
+static BY_CODE: [u8; LETTERS * LETTERS * LETTERS] = {
+    let mut places = [0; LETTERS * LETTERS * LETTERS];
+    let (mut place, mut number) = (0, 1u8);
+    while place < CURRENCIES.len() {
+        let Some(at) = place_of(CURRENCIES[place].code.as_bytes()) else { panic!("a code is three capital letters") };
+        assert!(places[at] == 0, "each code is there once");
+        places[at] = number;
+        (place, number) = (place + 1, number + 1);
+    }
+    places
+};
+
+/// The place of a code among all that three capital letters can make.
+const fn place_of(code: &[u8]) -> Option<usize> {
+    const fn letter(byte: u8) -> Option<usize> {
+        if byte.is_ascii_uppercase() { Some((byte - b'A') as usize) } else { None }
+    }
+    let &[a, b, c] = code else { return None };
+    match (letter(a), letter(b), letter(c)) {
+        (Some(a), Some(b), Some(c)) => Some((a * LETTERS + b) * LETTERS + c),
+        _ => None,
+    }
+}
+
 impl Currency {
     /// The currency with this code of three capital letters.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        // Every amount in an event is read through here, so a look along the whole list would be felt in every replay.
-        static BY_CODE: LazyLock<Vec<&'static Entry>> = LazyLock::new(|| {
-            let mut entries: Vec<&'static Entry> = CURRENCIES.iter().collect();
-            entries.sort_unstable_by_key(|entry| entry.code);
-            entries
-        });
-        let place = BY_CODE.binary_search_by_key(&code, |entry| entry.code).ok()?;
-        BY_CODE.get(place).copied().map(Self)
+        // Every amount in an event is read through here, so a look along the list would be felt in every replay.
+        let place = BY_CODE.get(place_of(code.as_bytes())?)?;
+        let entry = usize::from(*place).checked_sub(1).and_then(|place| CURRENCIES.get(place))?;
+        Some(Self(entry))
     }
 
     /// Its code, such as `USD`.

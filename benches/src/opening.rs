@@ -96,6 +96,8 @@ pub fn reopen(job: &Job) -> Report {
         "read {} of {} segments, {} bytes; {} events replayed",
         found.segments_read, found.segments, found.bytes_read, found.events_replayed
     );
+    let phase = |phase: &bitacora::PhaseReport| format!("{} {:.1}", phase.phase, phase.microseconds as f64 / 1e3);
+    eprintln!("milliseconds: {}", found.phases.iter().map(phase).collect::<Vec<_>>().join(", "));
     std::mem::forget(subject);
     report
 }

@@ -111,6 +111,13 @@ impl<A: Aggregate> Repository<A> {
     /// `InvalidInput`: the id makes no stream's name. `UnknownPayload`: an event cannot be read by this program. `Corrupt`,
     /// `Io`, `Closed`: the store's.
     pub fn load(&self, aggregate_id: &str) -> Result<Loaded<A>> {
+        let stream = Self::stream(aggregate_id)?;
+        // Where a snapshot is of the stream's very end, two look-ups are all: no pointer to it is searched for, and no event.
+        let head = self.store().stream_head(&stream)?;
+        let last = head.and_then(|head| self.store().snapshot_at(A::AGGREGATE_TYPE, aggregate_id, head));
+        if let Some(loaded) = last.as_ref().and_then(Loaded::from_snapshot) {
+            return Ok(loaded);
+        }
         self.load_within(aggregate_id, Sequence::MAX, Version::MAX)
     }
 

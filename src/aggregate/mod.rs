@@ -18,6 +18,7 @@ mod cache;
 mod execute;
 mod fields;
 mod load;
+mod pass;
 mod repository;
 mod restore;
 #[cfg(test)]

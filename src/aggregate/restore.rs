@@ -4,15 +4,12 @@
 //! the next ones follow in another round, which chooses anew. The states are the same either way, and with any number of
 //! threads, and they are shown in the order that the ids came in.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 
-use foldhash::quality::RandomState;
-
-use super::{Aggregate, EventContext, Loaded, Repository};
+use super::pass::{Pass, Slot};
+use super::{Aggregate, Loaded, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -25,9 +22,6 @@ const STATES_MAX: usize = 16_384;
 
 /// Threads beyond which a disk of a till gives nothing more.
 const THREADS_MAX: usize = 4;
-
-/// How often a pass tells how far it has come.
-const TOLD_EVERY_EVENTS: usize = 512;
 
 /// What an aggregate's own read costs before its first event: its head and its places in the index. Nanoseconds, as the other
 /// three. All are rounded from what the table of the benches measured over 10,000 wallets of 100 events each, warm in memory. What
@@ -158,38 +152,6 @@ pub struct RestoreStats {
     pub rounds_in_one_pass: u64,
 }
 
-/// An aggregate on its way.
-struct Slot<A> {
-    aggregate_id: String,
-    state: Result<Loaded<A>>,
-    /// The version to get to, as far as the index tells.
-    head: Version,
-}
-
-impl<A: Aggregate> Slot<A> {
-    fn events(&self, version_max: Version) -> u64 {
-        self.state.as_ref().map_or(0, |loaded| self.head.min(version_max).get().saturating_sub(loaded.version.get()))
-    }
-
-    /// Whether an event of a pass is to be taken in; those that the start holds already are passed over.
-    fn wants(&self, version: Version, walk: &Walk<'_, A>) -> bool {
-        self.state.as_ref().is_ok_and(|loaded| version > loaded.version && version <= walk.version_max)
-    }
-
-    /// Takes in an event of a pass that is wanted.
-    fn take(&mut self, event: &Event, walk: &Walk<'_, A>) {
-        let Ok(loaded) = &mut self.state else { return };
-        assert_eq!(event.version, loaded.version.next(), "a stream is read without gaps");
-        match (walk.decode)(event) {
-            Ok(fact) => {
-                loaded.advance(&fact, &EventContext::from(event));
-                loaded.events_replayed = loaded.events_replayed.saturating_add(1);
-            }
-            Err(error) => self.state = Err(error),
-        }
-    }
-}
-
 impl<A: Aggregate> Repository<A> {
     /// Restores the aggregates with these ids and shows each to `visit`, in the order of the ids: its state, or why it has none
     /// (`InvalidInput`, `UnknownPayload`, `Corrupt`, `Io`, as of [`load`](Self::load)). States are not kept in memory.
@@ -262,10 +224,10 @@ impl<A: Aggregate> Repository<A> {
         }
         let done = AtomicU64::new(0);
         let slots = spread(options.threads, slots, |slot| {
-            let Slot { aggregate_id, state, head } = slot;
+            let Slot { aggregate_id, stream, state, head } = slot;
             let state = state.and_then(|loaded| self.replay_onto(loaded, &aggregate_id, end, options.version_max));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-            Slot { aggregate_id, state, head }
+            Slot { aggregate_id, stream, state, head }
         });
         Ok((slots, RestoreWay::EachByItself))
     }
@@ -274,7 +236,7 @@ impl<A: Aggregate> Repository<A> {
     fn start(&self, aggregate_id: String, options: &RestoreOptions<'_>) -> Result<Slot<A>> {
         let stream = match Self::stream(&aggregate_id) {
             Ok(stream) => stream,
-            Err(error) => return Ok(Slot { aggregate_id, state: Err(error), head: Version::ZERO }),
+            Err(error) => return Ok(Slot { aggregate_id, stream: None, state: Err(error), head: Version::ZERO }),
         };
         let head = self.store().stream_head(&stream)?.map_or(Version::ZERO, |head| head.version);
         let loaded = if options.use_snapshots {
@@ -283,7 +245,7 @@ impl<A: Aggregate> Repository<A> {
         } else {
             Loaded::beginning(&aggregate_id)
         };
-        Ok(Slot { aggregate_id, state: Ok(loaded), head })
+        Ok(Slot { aggregate_id, stream: Some(stream), state: Ok(loaded), head })
     }
 
     /// One pass over the log, from `first` to `end`.
@@ -299,63 +261,15 @@ impl<A: Aggregate> Repository<A> {
         let length = end.get().saturating_sub(first.get()).saturating_add(1);
         let version_max = options.version_max;
         let decode = |event: &Event| self.decode_event(event);
-        let walk = Walk { store: self.store(), first, end, version_max, decode: &decode };
+        let pass = Pass { store: self.store(), first, end, version_max, decode: &decode };
         let told = |sequence: Sequence| {
             let walked = sequence.get().saturating_sub(first.get());
             let done = u128::from(total) * u128::from(walked) / u128::from(length.max(1));
             progress(u64::try_from(done).unwrap_or(total));
         };
-        walk.over_in_parts(slots, options.threads.get(), &told)?;
+        pass.over(slots, options.threads, &told)?;
         progress(total);
         Ok(())
-    }
-}
-
-/// A pass over the log.
-struct Walk<'a, A: Aggregate> {
-    store: &'a Store,
-    first: Sequence,
-    end: Sequence,
-    version_max: Version,
-    decode: &'a (dyn Fn(&Event) -> Result<A::Event> + Sync),
-}
-
-impl<A: Aggregate> Walk<'_, A> {
-    /// Applies the events of these aggregates, and passes over all others.
-    fn over(&self, slots: &mut [Slot<A>], told: &dyn Fn(Sequence)) -> Result<()> {
-        if self.first > self.end {
-            return Ok(());
-        }
-        let places: HashMap<String, usize, RandomState> =
-            slots.iter().enumerate().map(|(place, slot)| (slot.aggregate_id.clone(), place)).collect();
-        let mut until_told = TOLD_EVERY_EVENTS;
-        self.store.visit(self.first..=self.end, |event| {
-            until_told -= 1;
-            if until_told == 0 {
-                until_told = TOLD_EVERY_EVENTS;
-                told(event.sequence);
-            }
-            let id = event.stream.strip_prefix(A::AGGREGATE_TYPE).and_then(|rest| rest.strip_prefix('-'));
-            let slot = id.and_then(|id| places.get(id)).and_then(|place| slots.get_mut(*place));
-            if let Some(slot) = slot.filter(|slot| slot.wants(event.version, self)) {
-                slot.take(&event.to_event()?, self);
-            }
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    /// The same by several threads, each for its own part of the aggregates. Each walks over all of the log, which costs little
-    /// beside decoding, and less than to hand events from thread to thread.
-    fn over_in_parts(&self, slots: &mut [Slot<A>], threads: usize, told: &dyn Fn(Sequence)) -> Result<()> {
-        let part = slots.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            let mut parts = slots.chunks_mut(part);
-            let own = parts.next();
-            let others: Vec<_> = parts.map(|slots| scope.spawn(move || self.over(slots, &|_| {}))).collect();
-            let walked = own.map_or(Ok(()), |slots| self.over(slots, told));
-            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            others.fold(walked, Result::and)
-        })
     }
 }
 

@@ -27,8 +27,8 @@ pub mod sim;
 mod tests;
 
 pub(crate) use latch::Latch;
-pub(crate) use map::prefetch;
 pub use map::{GrowingMapping, Mapping};
+pub(crate) use map::{prefetch, prefetch_value};
 pub use memory::MemoryDisk;
 pub use os::OsDisk;
 

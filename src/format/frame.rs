@@ -23,7 +23,7 @@
 use smallvec::SmallVec;
 
 use super::bytes::{Bytes, index, is_zero, length_u32};
-use super::checksum::{BodyChecksum, Salt, crc32};
+use super::checksum::{Gathering, Salt, crc32};
 use super::record::{self, DraftRecord, RecordDefect, RecordRef, set};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -202,18 +202,24 @@ impl<'a> FrameRef<'a> {
         if !is_zero(padding) {
             return Err(FrameDefect::Padding);
         }
-        let mut checksum = BodyChecksum::of_key(frame.key_block()?);
+        let mut checksum = Gathering::after(frame.key_block()?);
         let mut records = frame.records()?;
         for record in records.by_ref() {
-            checksum.add(record?.record.checksum);
+            checksum.push(record?.record.checksum);
         }
-        if !records.rest.is_empty() {
+        frame.check_body(records.rest, checksum)?;
+        Ok(frame)
+    }
+
+    /// That the records end where the body does, and that their checksums are those that it was written with.
+    fn check_body(&self, rest: &[u8], checksum: Gathering) -> Result<(), FrameDefect> {
+        if !rest.is_empty() {
             return Err(FrameDefect::BodyFields);
         }
-        if checksum.finalize() != header.body_checksum && !sabotage::has(Defect::BodyOutsideChecksum) {
+        if checksum.finish() != self.header.body_checksum && !sabotage::has(Defect::BodyOutsideChecksum) {
             return Err(FrameDefect::BodyChecksum);
         }
-        Ok(frame)
+        Ok(())
     }
 
     /// The same without checking the body: each record is checked when it is read.
@@ -270,6 +276,45 @@ impl<'a> FrameRef<'a> {
         })
     }
 
+    /// Picks out the records whose stream's name is given a tag, as their bytes say. That every record begins where the frame was written
+    /// with one is checked, by the checksum over their checksums; what is picked is to be checked when it is read, and the others
+    /// are not.
+    ///
+    /// # Errors
+    /// The body is not what the header says.
+    pub(crate) fn pick(&self, tag: impl Fn(&[u8]) -> Option<u32>, picked: &mut Vec<Picked>) -> Result<(), FrameDefect> {
+        picked.clear();
+        let key_block = self.key_block()?;
+        let mut checksum = Gathering::after(key_block);
+        let mut offset = key_block.len();
+        for number in 0..self.header.event_count {
+            let rest = self.body.get(offset..).unwrap_or_default();
+            let (stored, stream, length) =
+                record::peek(rest).ok_or(FrameDefect::Record(number, RecordDefect::Overrun))?;
+            checksum.push(stored);
+            if let Some(tag) = tag(stream) {
+                picked.push(Picked { number, offset, tag });
+            }
+            offset += length;
+        }
+        self.check_body(self.body.get(offset..).unwrap_or_default(), checksum)
+    }
+
+    /// A record that was picked out of this frame, checked.
+    ///
+    /// # Errors
+    /// It is damaged.
+    #[inline]
+    pub(crate) fn read_picked(&self, picked: Picked) -> Result<PlacedRecord<'a>, FrameDefect> {
+        let Picked { number, offset, .. } = picked;
+        let sequence = self.header.first_sequence.plus(u64::from(number));
+        let bytes = self.body.get(offset..).unwrap_or_default();
+        let offset = self.offset + to_u64(HEADER_BYTES + offset);
+        let read = record::read(bytes, self.salt, offset, sequence);
+        let (record, _) = read.map_err(|defect| FrameDefect::Record(number, defect))?;
+        Ok(PlacedRecord { record, sequence, offset })
+    }
+
     /// Its records, each checked when it is met.
     pub(crate) fn records(&self) -> Result<Records<'a>, FrameDefect> {
         let key_bytes = self.key_block()?.len();
@@ -282,6 +327,14 @@ impl<'a> FrameRef<'a> {
             number: 0,
         })
     }
+}
+
+/// A record that was picked out of a frame, by its number and its offset in the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picked {
+    number: u32,
+    offset: usize,
+    pub(crate) tag: u32,
 }
 
 /// A record and where it lies.
@@ -478,12 +531,12 @@ impl Draft {
     pub(crate) fn complete(&mut self, place: FramePlace, versions: impl Iterator<Item = Version>) -> (&[u8], u32) {
         assert!(self.is_closed, "only what is closed is completed");
         let mut body_checksum =
-            BodyChecksum::of_key(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
+            Gathering::after(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
         let mut sequence = place.first_sequence;
         for (draft, version) in self.records.iter().zip(versions) {
             let offset = place.offset + to_u64(draft.offset);
             let checksum = record::complete(&mut self.bytes, *draft, version, place.salt, offset, sequence);
-            body_checksum.add(checksum);
+            body_checksum.push(checksum);
             sequence = sequence.next();
         }
         let completed = sequence.get() - place.first_sequence.get();
@@ -498,7 +551,7 @@ impl Draft {
             event_count: length_u32(self.records.len()),
             body_bytes: length_u32(self.body_bytes),
             padding_bytes: padding,
-            body_checksum: body_checksum.finalize(),
+            body_checksum: body_checksum.finish(),
             durable_through: place.durable_through,
             timestamp: place.timestamp,
             chain: place.chain,

@@ -92,6 +92,44 @@ fn every_flipped_bit_is_seen() {
     }
 }
 
+/// A frame of events of two streams in turn.
+fn of_two_streams(events: usize) -> Vec<u8> {
+    let mut draft = Draft::new(Some(("key", &[6; 32])), 0, 0).unwrap();
+    for number in 0..events {
+        let stream = StreamId::new(if number % 2 == 0 { "bb" } else { "ab" }).unwrap();
+        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number]);
+        draft.push(&stream, EventId::from_bytes([u8::try_from(number).unwrap(); 16]), &event).unwrap();
+    }
+    let versions: Vec<Version> = (0..events as u64).map(|number| Version::new(1 + number / 2)).collect();
+    draft.complete(place(), versions.iter().copied()).0.to_vec()
+}
+
+/// What the reader of one of two parts of the streams sees, which are divided by their names' bytes.
+fn picked(bytes: &[u8], part: u32) -> Result<Vec<(u64, u64)>, FrameDefect> {
+    let header = read_header(bytes, place().salt, place().offset, to_u64(bytes.len()))?;
+    let frame = FrameRef::unchecked(header, bytes, place().salt, place().offset)?;
+    let mut picked = Vec::new();
+    let part_of = |name: &[u8]| name.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 2;
+    frame.pick(|name| (part_of(name) == part).then_some(7), &mut picked)?;
+    assert!(picked.iter().all(|picked| picked.tag == 7));
+    let records = picked.iter().map(|picked| frame.read_picked(*picked));
+    records.map(|placed| placed.map(|placed| (placed.sequence.get(), placed.record.version.get()))).collect()
+}
+
+#[test]
+fn the_records_of_a_part_are_picked_out_and_every_flipped_bit_is_seen_by_one_of_the_parts() {
+    let sound = of_two_streams(5);
+    assert_eq!(picked(&sound, 0), Ok(vec![(5, 1), (7, 2), (9, 3)]));
+    assert_eq!(picked(&sound, 1), Ok(vec![(6, 1), (8, 2)]));
+    let content = read(&sound, place()).unwrap().records_at().unwrap().1 - place().offset;
+    for bit in 0..usize::try_from(content).unwrap() * 8 {
+        let mut damaged = sound.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let seen = (picked(&damaged, 0), picked(&damaged, 1));
+        assert!(seen.0.is_err() || seen.1.is_err(), "bit {bit}: {seen:?}");
+    }
+}
+
 #[test]
 fn a_frame_elsewhere_does_not_pass() {
     let bytes = bytes(1, None, place());

@@ -18,9 +18,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Direction, Index, StateWrite};
+use crate::index::{Direction, Index, StateWrite, StreamHead};
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use crate::types::{Sequence, StoreId, StreamId, Timestamp};
+use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
 use super::Snapshot;
 use super::envelope;
@@ -192,6 +192,20 @@ impl Snapshots {
         Ok(found)
     }
 
+    /// The snapshot of an aggregate's state after this event, if there is one that can be read. Found by its id, which such an event
+    /// gives it, so that no pointer is looked for. Nothing is counted: who finds none here asks for the latest.
+    pub(crate) fn at(&self, aggregate_type: &str, aggregate_id: &str, head: StreamHead) -> Option<Snapshot> {
+        let id = snapshot_id(&format!("{aggregate_type}-{aggregate_id}"), head.version);
+        let bytes = self.index.state(&id_key(&id)).ok()??;
+        // Two aggregates may give one id.
+        envelope::decode(&bytes, self.store_id).ok().filter(|snapshot| {
+            snapshot.aggregate_type == aggregate_type
+                && snapshot.aggregate_id == aggregate_id
+                && snapshot.last_event_version == head.version
+                && snapshot.last_event_sequence == head.sequence
+        })
+    }
+
     /// The snapshot with this id, if it can be read.
     ///
     /// # Errors
@@ -303,10 +317,15 @@ fn check(snapshot: &Snapshot) -> Result<()> {
     }
     // A stream's name has no control characters, so neither part has the zero byte that ends it in a key.
     let stream = StreamId::of(&snapshot.aggregate_type, &snapshot.aggregate_id)?;
-    if snapshot.snapshot_id != format!("{stream}@{}", snapshot.last_event_version) {
-        return Err(invalid(&format!("its id must be {stream}@{}", snapshot.last_event_version)));
+    let id = snapshot_id(stream.as_str(), snapshot.last_event_version);
+    if snapshot.snapshot_id != id {
+        return Err(invalid(&format!("its id must be {id}")));
     }
     Ok(())
+}
+
+fn snapshot_id(stream: &str, version: Version) -> String {
+    format!("{stream}@{version}")
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod tests;
 mod time;
 mod verify;
 mod view;
+mod visit;
 mod watch;
 
 pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
@@ -45,7 +46,7 @@ pub use environment::Environment;
 pub use event_stream::EventStream;
 pub use info::StoreInfo;
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
-pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
+pub use reads::{AllEvents, StreamEvents, Streams};
 pub use repair::{
     EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange,
     repair, repair_in, repair_plan, repair_plan_in,
@@ -53,6 +54,8 @@ pub use repair::{
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
+pub use visit::EventRef;
+pub(crate) use visit::{EventBuffer, Part};
 
 use crate::disk::DiskLock;
 use crate::error::Result;
@@ -277,7 +280,15 @@ impl Store {
         range: impl RangeBounds<Sequence>,
         mut visitor: impl FnMut(EventRef<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        reads::visit(self.shared(), &range, &mut visitor)
+        visit::visit(self.shared(), &range, &mut visitor)
+    }
+
+    /// Shows a part of the streams its events, as [`visit`](Self::visit) shows all: for threads that divide the streams among them.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`, and what the part says.
+    pub(crate) fn visit_part(&self, range: impl RangeBounds<Sequence>, part: &mut impl Part) -> Result<()> {
+        visit::visit_part(self.shared(), &range, part)
     }
 
     /// A stream's events by version, as far as they are acknowledged now; none where there is no such stream.
@@ -379,6 +390,11 @@ impl Store {
     /// `Io`: the index failed.
     pub fn snapshots(&self, aggregate_type: &str, aggregate_id: &str, at_most: Sequence) -> Result<Vec<Snapshot>> {
         self.shared().snapshots.latest(aggregate_type, aggregate_id, at_most)
+    }
+
+    /// The snapshot of an aggregate's state after the event that `head` is of, if there is one that can be read.
+    pub(crate) fn snapshot_at(&self, aggregate_type: &str, aggregate_id: &str, head: StreamHead) -> Option<Snapshot> {
+        self.shared().snapshots.at(aggregate_type, aggregate_id, head)
     }
 
     /// A snapshot by its id.

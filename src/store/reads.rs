@@ -1,21 +1,17 @@
 //! Reading: the iterators over all events, over a stream's events, and over streams.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::shared::Shared;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::frame::HEADER_BYTES;
-use crate::format::record::RecordRef;
 use crate::index::{Direction, KeyEntry, Place, StreamHead};
 use crate::log::cursor::{self, FrameCursor, RecordPlace, RecordReader};
 use crate::log::files::{self, LogFiles};
 use crate::log::names::Names;
-use crate::types::{
-    CodecId, Event, EventId, EventType, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version,
-};
+use crate::types::{Event, EventType, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// Places that a stream's iterator fetches at once.
 pub(super) const PLACES_AT_ONCE: usize = 256;
@@ -349,100 +345,6 @@ impl Iterator for Streams {
         }
         Some(Ok((stream, head)))
     }
-}
-
-/// An event where it lies in the log, borrowed for as long as it is looked at.
-#[derive(Clone, Copy)]
-pub struct EventRef<'a> {
-    /// Its global place.
-    pub sequence: Sequence,
-    /// Its stream.
-    pub stream: &'a str,
-    /// Its place in its stream.
-    pub version: Version,
-    /// Its id.
-    pub id: EventId,
-    /// What kind of fact it is.
-    pub event_type: &'a str,
-    /// The version of its payload's shape.
-    pub schema_version: u16,
-    /// How its payload is encoded.
-    pub codec: CodecId,
-    /// The store's time when it was committed.
-    pub timestamp: Timestamp,
-    /// The fact itself.
-    pub payload: &'a [u8],
-    record: &'a RecordRef<'a>,
-}
-
-impl EventRef<'_> {
-    /// A copy that owns its bytes, with tags and metadata.
-    ///
-    /// # Errors
-    /// `Corrupt`: a name, tags or metadata that no store of this version writes.
-    pub fn to_event(&self) -> Result<Event> {
-        self.record.to_event(self.sequence, self.timestamp).map_err(|defect| {
-            let text = format!("event {} is malformed under a checksum that is right ({defect:?})", self.sequence);
-            Error::new(ErrorKind::Corrupt, text)
-        })
-    }
-}
-
-/// Prints the payload's length, not the payload: logs are no place for customers' data.
-impl fmt::Debug for EventRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventRef")
-            .field("sequence", &self.sequence)
-            .field("stream", &self.stream)
-            .field("version", &self.version)
-            .field("event_type", &self.event_type)
-            .field("payload_bytes", &self.payload.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Shows each event of a range to `visitor`, until it breaks off.
-///
-/// # Errors
-/// `Corrupt`, `Io`, and what `visitor` says.
-pub(crate) fn visit(
-    shared: &Shared,
-    range: &impl RangeBounds<Sequence>,
-    visitor: &mut dyn FnMut(EventRef<'_>) -> Result<ControlFlow<()>>,
-) -> Result<()> {
-    let (first, last) = bounds(range, Sequence::get);
-    let (mut next, last) = (Sequence::new(first), Sequence::new(last).min(shared.places.sequence()));
-    if next > last {
-        return Ok(());
-    }
-    let mut cursor = FrameCursor::at(&shared.files, next)?;
-    while next <= last {
-        let frame = cursor.frame()?;
-        let damaged = |defect| cursor::damaged_in(&frame, defect);
-        for placed in frame.records().map_err(damaged)? {
-            let placed = placed.map_err(damaged)?;
-            if placed.sequence < next || placed.sequence > last {
-                continue;
-            }
-            let event = EventRef {
-                sequence: placed.sequence,
-                stream: placed.record.stream,
-                version: placed.record.version,
-                id: placed.record.id,
-                event_type: placed.record.event_type,
-                schema_version: placed.record.schema_version,
-                codec: placed.record.codec,
-                timestamp: frame.header.timestamp,
-                payload: placed.record.payload,
-                record: &placed.record,
-            };
-            if visitor(event)?.is_break() {
-                return Ok(());
-            }
-        }
-        next = frame.header.next_sequence();
-    }
-    Ok(())
 }
 
 impl Shared {

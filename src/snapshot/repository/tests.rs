@@ -76,6 +76,29 @@ fn a_snapshot_is_found_by_id_by_aggregate_by_type_and_by_time() {
 }
 
 #[test]
+fn the_snapshot_of_a_streams_end_is_found_by_its_version_and_no_other() {
+    let f = fixture();
+    f.save(&snapshot("wallet", "a", 4));
+    f.save(&snapshot("a-b", "c", 2));
+    let at = |aggregate_type, id, version, sequence| {
+        let head = StreamHead { version: Version::new(version), sequence: Sequence::new(sequence) };
+        f.snapshots.at(aggregate_type, id, head)
+    };
+    assert_eq!(at("wallet", "a", 4, 40), Some(snapshot("wallet", "a", 4)));
+    assert_eq!(at("wallet", "a", 5, 50), None, "the stream has gone on");
+    assert_eq!(at("wallet", "a", 3, 30), None);
+    assert_eq!(at("wallet", "a", 4, 41), None, "of another stream with this name");
+    assert_eq!(at("a-b", "c", 2, 20), Some(snapshot("a-b", "c", 2)));
+    assert_eq!(at("a", "b-c", 2, 20), None, "of another aggregate that gives the same id");
+    let id = id_key("wallet-a@4");
+    let mut damaged = f.index.state(&id).unwrap().unwrap();
+    damaged[40] ^= 1;
+    f.index.write_state(&[StateWrite::Put(id, damaged)], Sequence::ZERO).unwrap();
+    assert_eq!(at("wallet", "a", 4, 40), None);
+    assert_eq!(f.snapshots.unreadable(), 0, "who looks for the latest counts it");
+}
+
+#[test]
 fn the_newest_two_of_an_aggregate_are_kept_and_nothing_is_left_of_the_others() {
     let f = fixture();
     f.save(&snapshot("wallet", "b", 1));
