@@ -15,6 +15,7 @@ use crate::index::KeyEntry;
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::{Pending, Run};
+use crate::measure::Stopwatch;
 use crate::sabotage::{self, Defect};
 use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
@@ -29,6 +30,8 @@ struct Prepared {
     key: Option<(String, [u8; 32])>,
     wants_sync: bool,
     may_use_reserve: bool,
+    came: Stopwatch,
+    payload_bytes: u64,
 }
 
 /// As long as this lives, nothing joins a group that may not use the reserve.
@@ -121,7 +124,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit, &self.options)?);
+        let mut prepared = Some(prepare(commit, &self.options, self.files.measures.now())?);
         let mut cold = None;
         loop {
             match self.check_and_join(&mut prepared, cold.as_ref())? {
@@ -131,10 +134,15 @@ impl Shared {
                 }
                 Checked::LookUp => {
                     let Some(ready) = &prepared else { unreachable!("a prepared commit is kept until it joins") };
+                    self.files.measures.index_lookups.add(1);
                     cold = Some(self.look_up(ready)?);
                 }
-                Checked::WaitUntilTaken(group) => self.wait_until_taken(&group),
+                Checked::WaitUntilTaken(group) => {
+                    self.files.measures.waits_for_room.add(1);
+                    self.wait_until_taken(&group);
+                }
                 Checked::WaitFor(group) => {
+                    self.files.measures.waits_for_commit.add(1);
                     let failure = self.wait(&group).failure.filter(|failure| failure.kind() != ErrorKind::StorageFull);
                     if let Some(failure) = failure {
                         return Err(
@@ -142,7 +150,10 @@ impl Shared {
                         );
                     }
                 }
-                Checked::Used(entry) => return Ok(Submitted::Repeat(self.receipt_at(&entry)?)),
+                Checked::Used(entry) => {
+                    self.files.measures.repeats.add(1);
+                    return Ok(Submitted::Repeat(self.receipt_at(&entry)?));
+                }
             }
         }
     }
@@ -295,7 +306,7 @@ fn key_conflict(key: &str) -> Error {
 }
 
 /// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
+fn prepare(commit: Commit, options: &Options, came: Stopwatch) -> Result<Prepared> {
     let count = commit.events();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
@@ -312,8 +323,10 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     let (mut streams, mut ids) = (Streams::of(commit.appends.len()), options.event_ids());
     let runs = commit.appends.len();
     let (mut runs, mut expected) = (SmallVec::with_capacity(runs), SmallVec::with_capacity(runs));
+    let mut payload_bytes = 0;
     for append in &commit.appends {
         for event in &append.events {
+            payload_bytes += to_u64(event.payload.len());
             let id = event.id.unwrap_or_else(|| ids.draw());
             draft
                 .push(&append.stream, id, event)
@@ -329,7 +342,8 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
     let may_use_reserve = commit.may_use_reserve;
-    Ok(Prepared { draft, streams: streams.list, runs, expected, key, wants_sync, may_use_reserve })
+    let streams = streams.list;
+    Ok(Prepared { draft, streams, runs, expected, key, wants_sync, may_use_reserve, came, payload_bytes })
 }
 
 /// The streams of a commit, each once.
@@ -431,6 +445,8 @@ fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted
         streams: prepared.streams,
         key: prepared.key,
         wants_sync: prepared.wants_sync,
+        came: prepared.came,
+        payload_bytes: prepared.payload_bytes,
     };
     let Joined::In(group, at) = state.queue.join(commit, bytes) else {
         unreachable!("room was checked under this lock")

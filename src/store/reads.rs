@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
+use super::read_count::ReadCount;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::HEADER_BYTES;
@@ -35,6 +36,7 @@ pub struct AllEvents {
     cursor: Option<FrameCursor>,
     names: Names,
     back: VecDeque<Event>,
+    count: ReadCount,
     /// What comes behind `back`, where that is damaged.
     damage: Option<Error>,
     failed: bool,
@@ -52,6 +54,7 @@ impl AllEvents {
             cursor: None,
             names: Names::default(),
             back: VecDeque::new(),
+            count: ReadCount::new(shared),
             damage: None,
             failed: false,
         }
@@ -107,8 +110,8 @@ impl Iterator for AllEvents {
             return None;
         }
         match self.take_front() {
-            Ok(Some(event)) => Some(Ok(event)),
-            Ok(None) => self.back.pop_front().map(Ok),
+            Ok(Some(event)) => Some(Ok(self.count.note(event))),
+            Ok(None) => self.back.pop_front().map(|event| Ok(self.count.note(event))),
             Err(error) => {
                 self.failed = true;
                 Some(Err(error))
@@ -126,7 +129,7 @@ impl DoubleEndedIterator for AllEvents {
             self.failed = true;
             return Some(Err(error));
         }
-        self.back.pop_back().map(Ok)
+        self.back.pop_back().map(|event| Ok(self.count.note(event)))
     }
 }
 
@@ -144,6 +147,7 @@ pub struct StreamEvents {
     back: VecDeque<(Version, Place)>,
     reader: RecordReader,
     ahead: Ahead,
+    count: ReadCount,
     failed: bool,
 }
 
@@ -187,6 +191,7 @@ impl StreamEvents {
             back: VecDeque::new(),
             reader: RecordReader::new(&shared.files),
             ahead: Ahead::default(),
+            count: ReadCount::new(shared),
             failed: false,
         }
     }
@@ -257,7 +262,7 @@ impl StreamEvents {
             };
             match self.reader.event_of(record_place(&place), &self.stream, version) {
                 Ok(event) if self.event_type.as_ref().is_some_and(|wanted| *wanted != event.event_type) => {}
-                Ok(event) => return Some(Ok(event)),
+                Ok(event) => return Some(Ok(self.count.note(event))),
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));
@@ -406,7 +411,7 @@ impl fmt::Debug for EventRef<'_> {
 /// # Errors
 /// `Corrupt`, `Io`, and what `visitor` says.
 pub(crate) fn visit(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     range: &impl RangeBounds<Sequence>,
     visitor: &mut dyn FnMut(EventRef<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
@@ -415,7 +420,7 @@ pub(crate) fn visit(
     if next > last {
         return Ok(());
     }
-    let mut cursor = FrameCursor::at(&shared.files, next)?;
+    let (mut cursor, mut count) = (FrameCursor::at(&shared.files, next)?, ReadCount::new(shared));
     while next <= last {
         let frame = cursor.frame()?;
         let damaged = |defect| cursor::damaged_in(&frame, defect);
@@ -436,6 +441,7 @@ pub(crate) fn visit(
                 payload: placed.record.payload,
                 record: &placed.record,
             };
+            count.add(event.payload);
             if visitor(event)?.is_break() {
                 return Ok(());
             }
