@@ -118,8 +118,8 @@ mod types;
 pub mod wallet;
 
 pub use check_disk::{
-    CheckDiskProgress, DiskAdvice, DiskMeasurements, DiskMedium, DiskMediumKind, DiskReport, DiskWarning, DiskWarningKind,
-    SyncCost, SyncWay, check_disk,
+    CheckDiskProgress, DiskAdvice, DiskMeasurements, DiskMedium, DiskMediumKind, DiskReport, DiskWarning,
+    DiskWarningKind, SyncCost, SyncWay, check_disk,
 };
 pub use clock::{ClockState, ClockStep};
 pub use error::{Conflict, Corruption, Error, ErrorKind, Result};
@@ -129,13 +129,12 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, Consumer, ConsumerOptions,
-    CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StatsRecord,
-    StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, Consumer,
+    ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST, Environment,
+    EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome,
+    RepairPlan, SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents,
+    StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup,
+    backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,

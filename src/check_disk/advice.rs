@@ -97,15 +97,17 @@ impl DiskAdvice {
 
 fn preallocation(measured: &DiskMeasurements) -> (Preallocation, String) {
     let p50 = |way| measured.sync(way).map(|cost| cost.p50);
-    let (Some(grow), Some(reserve), Some(zeros)) =
-        (p50(SyncWay::Grow), p50(SyncWay::Reserve), p50(SyncWay::ZeroFill))
+    let (Some(grow), Some(reserve), Some(zeros)) = (p50(SyncWay::Grow), p50(SyncWay::Reserve), p50(SyncWay::ZeroFill))
     else {
         return (Preallocation::ZeroFill, "not all ways could be measured; this is the default".into());
     };
     let times = format!("growing {}, reserved {}, zero-filled {}", micros(grow), micros(reserve), micros(zeros));
     // Without room taken in advance there is none kept for a full disk, so growing has to be much better.
     if is_within(grow, 50, reserve.min(zeros)) {
-        return (Preallocation::Grow, format!("less than half the time of the others: {times}; there is no reserve for a full disk then"));
+        return (
+            Preallocation::Grow,
+            format!("less than half the time of the others: {times}; there is no reserve for a full disk then"),
+        );
     }
     // Zeros cost every byte a second write, and a card wears by it.
     if is_within(reserve, 115, zeros) {
@@ -128,7 +130,9 @@ fn align(measured: &DiskMeasurements) -> (Align, String) {
         }
         (true, false, _) => (
             Align::Packed,
-            format!("sectors of their own cost much here: {times}; but a card may tear a sector that it writes, with what was in it before: where power is cut, take them all the same"),
+            format!(
+                "sectors of their own cost much here: {times}; but a card may tear a sector that it writes, with what was in it before: where power is cut, take them all the same"
+            ),
         ),
         (false, _, true) => (Align::Sector, format!("it is faster here: {times}")),
         (false, _, false) => (Align::Packed, format!("commits share sectors, and the log stays small: {times}")),
@@ -158,24 +162,37 @@ fn warnings(measured: &DiskMeasurements) -> Vec<DiskWarning> {
     if is_slow_medium && best < HONEST_NANOS_MIN_OF_SLOW {
         warn(
             TooFast,
-            format!("a synced write takes {}: such a medium cannot have written it by then. Its cache, or something between, answers for it, and a power cut takes what was acknowledged; turn the write cache off, or take another disk", micros(best)),
+            format!(
+                "a synced write takes {}: such a medium cannot have written it by then. Its cache, or something between, answers for it, and a power cut takes what was acknowledged; turn the write cache off, or take another disk",
+                micros(best)
+            ),
         );
     } else if medium != DiskMediumKind::Memory && best < HONEST_NANOS_MIN {
         warn(
             Fast,
-            format!("a synced write takes {}: only a disk that holds its cache through a power cut (capacitors, a battery) is that quick. If this one does not, or is a virtual machine's, it loses what was acknowledged", micros(best)),
+            format!(
+                "a synced write takes {}: only a disk that holds its cache through a power cut (capacitors, a battery) is that quick. If this one does not, or is a virtual machine's, it loses what was acknowledged",
+                micros(best)
+            ),
         );
     }
     if usual.p50 >= SLOW_NANOS {
         warn(
             Slow,
-            format!("a synced write takes {} ms: commit from several threads, or submit several at once, so that one sync serves all", usual.p50 / 1_000_000),
+            format!(
+                "a synced write takes {} ms: commit from several threads, or submit several at once, so that one sync serves all",
+                usual.p50 / 1_000_000
+            ),
         );
     }
     if usual.p99 >= STALL_NANOS_MIN && usual.p99 / STALL_TIMES >= usual.p50 {
         warn(
             Stalls,
-            format!("one in a hundred synced writes takes {} ms or more, {} times the usual: something else uses the disk, or it tidies up now and then", usual.p99 / 1_000_000, usual.p99 / usual.p50.max(1)),
+            format!(
+                "one in a hundred synced writes takes {} ms or more, {} times the usual: something else uses the disk, or it tidies up now and then",
+                usual.p99 / 1_000_000,
+                usual.p99 / usual.p50.max(1)
+            ),
         );
     }
     warnings

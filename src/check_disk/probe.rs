@@ -136,7 +136,12 @@ pub(super) fn measure(
 }
 
 /// Small writes, each made durable, for so long. `None` where this system does not know the way.
-fn sync_cost(temporary: &Temporary, way: SyncWay, each: Duration, asking: &mut Asking<'_>) -> Result<Option<Distribution>> {
+fn sync_cost(
+    temporary: &Temporary,
+    way: SyncWay,
+    each: Duration,
+    asking: &mut Asking<'_>,
+) -> Result<Option<Distribution>> {
     let file = temporary.renew()?;
     let prepared = match way {
         SyncWay::Grow => Ok(()),

@@ -291,7 +291,8 @@ mod tests {
         for number in 0..600 {
             checkpoints.set(&format!("c{number:03}"), &checkpoint(number, b"data")).unwrap();
         }
-        let logged = Checkpointed::from([("c001".to_owned(), Sequence::new(900)), ("log".to_owned(), Sequence::new(5))]);
+        let logged =
+            Checkpointed::from([("c001".to_owned(), Sequence::new(900)), ("log".to_owned(), Sequence::new(5))]);
         let all = Checkpoints::with_logged(index, logged).all().unwrap();
         assert_eq!(all.len(), 601);
         assert_eq!((all["c001"], all["c599"], all["log"]), (Sequence::new(900), Sequence::new(599), Sequence::new(5)));

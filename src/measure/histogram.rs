@@ -60,7 +60,8 @@ impl Histogram {
     /// The same where a lock sees to it that nobody else records in it: without a locked instruction.
     #[inline]
     pub(crate) fn record_alone(&self, value: u64) {
-        let add = |cell: &AtomicU64, more| cell.store(cell.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        let add =
+            |cell: &AtomicU64, more| cell.store(cell.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
         if let Some(bucket) = self.buckets.get(bucket_of(value)) {
             add(bucket, 1);
         }

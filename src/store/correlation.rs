@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::reads::{PLACES_AT_ONCE, bounds};
 use super::read_count::ReadCount;
+use super::reads::{PLACES_AT_ONCE, bounds};
 use super::shared::Shared;
 use crate::error::Result;
 use crate::index::{Direction, Place};

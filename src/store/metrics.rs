@@ -28,13 +28,23 @@ const COUNTERS: &[Count] = &[
     ("bitacora_seals_total", Unit::Count, "Segments that were sealed.", |stats| stats.seals),
     ("bitacora_ingests_total", Unit::Count, "Times that the index was brought up to date.", |stats| stats.ingests),
     ("bitacora_ingested_events_total", Unit::Count, "Events that entered the index.", |stats| stats.ingested_events),
-    ("bitacora_ingest_microseconds_total", Unit::Microseconds, "Time spent ingesting.", |stats| stats.ingest_nanos / 1_000),
-    ("bitacora_waits_for_commit_total", Unit::Count, "Commits that waited for one in flight.", |stats| stats.waits_for_commit),
-    ("bitacora_waits_for_room_total", Unit::Count, "Commits that waited for a full group.", |stats| stats.waits_for_room),
-    ("bitacora_index_lookups_total", Unit::Count, "Commits for which the index was asked.", |stats| stats.index_lookups),
+    ("bitacora_ingest_microseconds_total", Unit::Microseconds, "Time spent ingesting.", |stats| {
+        stats.ingest_nanos / 1_000
+    }),
+    ("bitacora_waits_for_commit_total", Unit::Count, "Commits that waited for one in flight.", |stats| {
+        stats.waits_for_commit
+    }),
+    ("bitacora_waits_for_room_total", Unit::Count, "Commits that waited for a full group.", |stats| {
+        stats.waits_for_room
+    }),
+    ("bitacora_index_lookups_total", Unit::Count, "Commits for which the index was asked.", |stats| {
+        stats.index_lookups
+    }),
     ("bitacora_repeats_total", Unit::Count, "Commits that were answered from a key.", |stats| stats.repeats),
     ("bitacora_conflicts_total", Unit::Count, "Commits that were refused for a conflict.", |stats| stats.conflicts),
-    ("bitacora_full_refusals_total", Unit::Count, "Commits that were refused for want of room.", |stats| stats.full_refusals),
+    ("bitacora_full_refusals_total", Unit::Count, "Commits that were refused for want of room.", |stats| {
+        stats.full_refusals
+    }),
     ("bitacora_read_events_total", Unit::Count, "Events that readers were given.", |stats| stats.read_events),
     ("bitacora_read_bytes_total", Unit::Bytes, "Payloads that readers were given.", |stats| stats.read_bytes),
 ];
@@ -42,7 +52,9 @@ const COUNTERS: &[Count] = &[
 /// All gauges.
 const GAUGES: &[Count] = &[
     ("bitacora_last_sequence", Unit::Count, "The last sequence that reads show.", |stats| stats.last_sequence.get()),
-    ("bitacora_durable_sequence", Unit::Count, "The last sequence that is synced.", |stats| stats.durable_sequence.get()),
+    ("bitacora_durable_sequence", Unit::Count, "The last sequence that is synced.", |stats| {
+        stats.durable_sequence.get()
+    }),
     ("bitacora_tail_events", Unit::Count, "Events that are not in the index yet.", |stats| stats.tail_events),
     ("bitacora_index_bytes", Unit::Bytes, "What the index takes on disk.", |stats| stats.index_bytes.unwrap_or(0)),
     ("bitacora_open_microseconds", Unit::Microseconds, "How long the open took.", |stats| stats.open_micros),

@@ -18,10 +18,10 @@ mod event_stream;
 mod follow;
 mod housekeeping;
 mod info;
-mod observe;
 mod lead;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod observe;
 mod open;
 mod options;
 mod read_count;

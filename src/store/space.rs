@@ -215,7 +215,10 @@ mod tests {
             reserve_bytes: 0,
             is_reserve_missing: true,
         });
-        assert_eq!((space.level, space.free_bytes, space.segments_left, space.days_left), (DiskLevel::Ok, None, None, None));
+        assert_eq!(
+            (space.level, space.free_bytes, space.segments_left, space.days_left),
+            (DiskLevel::Ok, None, None, None)
+        );
     }
 
     #[test]

@@ -136,7 +136,8 @@ mod tests {
     use crate::types::Timestamp;
 
     fn record() -> StatsRecord {
-        let largest = Distribution { count: u64::MAX, sum: u64::MAX, p50: 1 << 40, p90: 1 << 40, p99: 1 << 40, max: u64::MAX };
+        let largest =
+            Distribution { count: u64::MAX, sum: u64::MAX, p50: 1 << 40, p90: 1 << 40, p99: 1 << 40, max: u64::MAX };
         let stats = StoreStats { commits: 7, sync_nanos: largest, commit_nanos: largest, ..StoreStats::default() };
         StatsRecord { written_at: Timestamp::from_micros(5), session: 3, process_id: 9, is_last: true, stats }
     }
