@@ -12,7 +12,7 @@ use super::medium::medium_of;
 use super::{CheckDiskProgress, DiskMeasurements, SyncCost, SyncWay};
 use crate::disk::{self, Disk, DiskFile, EntryKind, OpenMode, OsDisk};
 use crate::error::{Error, ErrorKind, Result};
-use crate::measure::Distribution;
+use crate::measure::{Distribution, per_second};
 
 /// What a commit of one event takes, roughly.
 const SMALL_BYTES: usize = 400;
@@ -105,7 +105,10 @@ pub(super) fn measure(
     if !(DURATION_MIN..=DURATION_MAX).contains(&duration) {
         return Err(Error::new(ErrorKind::InvalidInput, "a check of a disk takes from one second to ten minutes"));
     }
-    let look = |source| Error::from_io(format!("look at {}", directory.display()), source);
+    let look = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, format!("{}: no such folder", directory.display())),
+        _ => Error::from_io(format!("look at {}", directory.display()), source),
+    };
     if OsDisk.kind(&directory.canonicalize().map_err(look)?).map_err(look)? != Some(EntryKind::Directory) {
         return Err(Error::new(ErrorKind::InvalidInput, format!("{} is no folder", directory.display())));
     }
@@ -207,11 +210,6 @@ fn open_dsync(_path: &Path) -> Option<File> {
     None
 }
 
-fn rate(bytes: u64, spent: Duration) -> u64 {
-    let rate = (u128::from(bytes) * 1_000_000_000).checked_div(spent.as_nanos());
-    rate.and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0)
-}
-
 /// Large writes for so long, with the sync at the end: the file, what was written, and the rate.
 fn write_rate(temporary: &Temporary, each: Duration, asking: &mut Asking<'_>) -> Result<(Arc<dyn DiskFile>, u64, u64)> {
     let file = temporary.renew()?;
@@ -228,7 +226,7 @@ fn write_rate(temporary: &Temporary, each: Duration, asking: &mut Asking<'_>) ->
         }
     }
     file.sync_data().map_err(|source| failed("sync", source))?;
-    Ok((file, count * large, rate(count * large, began.elapsed())))
+    Ok((file, count * large, per_second(count * large, began.elapsed()).unwrap_or(0)))
 }
 
 /// Reads back what was written, for so long.
@@ -247,7 +245,7 @@ fn read_rate(path: &Path, written: u64, each: Duration, asking: &mut Asking<'_>)
         }
         offset += u64::try_from(read).unwrap_or(0);
     }
-    Ok(rate(offset, began.elapsed()))
+    Ok(per_second(offset, began.elapsed()).unwrap_or(0))
 }
 
 #[cfg(test)]

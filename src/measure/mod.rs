@@ -7,6 +7,8 @@
 mod histogram;
 mod log;
 
+use std::time::Duration;
+
 use crate::sync::Ordering;
 use crate::sync::leaf::AtomicU64;
 
@@ -36,4 +38,10 @@ impl Counter {
     pub(crate) fn get(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
+}
+
+/// How many in a second, where so many took so long; `None` where no time passed.
+pub(crate) fn per_second(count: u64, spent: Duration) -> Option<u64> {
+    let rate = (u128::from(count) * 1_000_000_000).checked_div(spent.as_nanos());
+    rate.and_then(|rate| u64::try_from(rate).ok())
 }

@@ -177,8 +177,8 @@ impl Shared {
             let is_durable = batch.watermark.sequence <= self.places.durable();
             assert!(is_durable || sabotage::has(Defect::IndexBeforeSync), "only what is durable enters the index");
             let through = batch.watermark.sequence.get();
-            let span = tracing::debug_span!(target: "bitacora", "ingest", through, events = batch.postings.len());
-            span.in_scope(|| self.files.measures.ingest(batch.postings.len(), || self.index.ingest(&batch)))?;
+            let span = tracing::debug_span!(target: "bitacora", "ingest", through, events = tail.events());
+            span.in_scope(|| self.files.measures.ingest(tail.events(), || self.index.ingest(&batch)))?;
             self.view.write().ingested();
         }
     }

@@ -10,7 +10,6 @@ use metrics::{
     CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
 };
 
-use super::*;
 use crate::store::{Options, Store};
 use crate::types::{CodecId, EventType, ExpectedVersion, NewEvent, StreamId};
 

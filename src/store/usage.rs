@@ -1,7 +1,7 @@
 //! What a store takes on disk and how it is used, as far as its files tell.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::space::log_entries;
 use crate::error::Result;
 use crate::format::frame::to_u64;
 use crate::log::cursor::{self, FrameCursor};
-use crate::measure::Distribution;
+use crate::measure::{Distribution, per_second};
 use crate::types::{Sequence, Timestamp};
 
 /// What a store takes on disk and how it is used. Sizes are bytes. Where a name says `sampled`, it is of the newest events that were
@@ -96,8 +96,7 @@ impl StoreUsage {
     /// How many events a second were read and checked.
     #[must_use]
     pub fn events_per_second(&self) -> Option<u64> {
-        let rate = (u128::from(self.sampled_events) * 1_000_000_000).checked_div(u128::from(self.sampled_nanos))?;
-        u64::try_from(rate).ok()
+        per_second(self.sampled_events, Duration::from_nanos(self.sampled_nanos))
     }
 
     /// `events` at the rate of the sample, microseconds.

@@ -363,9 +363,9 @@ impl Disk for SimulatedDisk {
 
     /// No operation of a store's: nothing that is written depends on it, so it is neither counted nor made to fail.
     fn room(&self, _path: &Path) -> io::Result<Option<Room>> {
-        let volume = self.shared.volume.lock();
         let total_bytes = self.options().capacity_bytes;
-        Ok(total_bytes.map(|total_bytes| Room { free_bytes: volume.room(), total_bytes }))
+        let free_bytes = self.shared.volume.lock().room();
+        Ok(total_bytes.map(|total_bytes| Room { free_bytes, total_bytes }))
     }
 }
 
