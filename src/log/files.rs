@@ -84,6 +84,7 @@ impl LogFiles {
             self.unsealed.lock().insert(last.first);
         }
         segments.push(Arc::new(segment));
+        self.measures.rolls.add(1);
     }
 
     /// Notes which finished segments have no seal, from the seals that were found.

@@ -387,8 +387,7 @@ impl LogWriter {
         if self.position.next == self.header.first_sequence {
             return self.grow(bytes, may_use_reserve);
         }
-        let sequence = self.position.next.get();
-        let _span = tracing::debug_span!(target: "bitacora", "roll", sequence, bytes = self.position.offset).entered();
+        let _span = roll::span(&self.position);
         let frames_offset = frames_offset(self.options.alignment);
         let needed = (u64::from(frames_offset) + bytes).next_multiple_of(self.options.alignment.max(ALIGNMENT));
         let length = self.options.segment_bytes.max(needed);
@@ -425,13 +424,11 @@ impl LogWriter {
         (self.synced_offset, self.flush_due) = (self.position.offset, self.position.offset + FLUSH_BYTES);
         self.promised = self.durable;
         self.rolls += 1;
-        self.files.measures.rolls.add_alone(1);
         self.is_of_reserve = is_of_reserve;
         if is_of_reserve {
             self.reserve.note_gone();
             tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
         }
-        tracing::debug!(segment = %header.first_sequence, "rolled");
         Ok(())
     }
 

@@ -27,7 +27,6 @@ pub(crate) struct LogMeasures {
     /// Written ahead of small groups; what a spare is filled with is not among them.
     pub(crate) zero_bytes: Counter,
     pub(crate) writes: Counter,
-    pub(crate) rolls: Counter,
     pub(crate) commit_nanos: Histogram,
     /// Of each sync, what it made durable; a sync of nothing is not among them.
     pub(crate) sync_commits: Histogram,
@@ -37,6 +36,7 @@ pub(crate) struct LogMeasures {
     /// When the last sync ended.
     synced_at: AtomicU64,
     /// Of these, anybody adds to them.
+    pub(crate) rolls: Counter,
     pub(crate) sync_nanos: Histogram,
     pub(crate) sync_failures: Counter,
     pub(crate) seals: Counter,
