@@ -61,7 +61,8 @@ pub(super) fn medium_of(directory: &Path) -> DiskMedium {
     use std::os::linux::fs::MetadataExt;
     let mut medium = DiskMedium::default();
     if let Ok(system) = rustix::fs::statfs(directory) {
-        // As 32 bits: the system's type is signed on some machines, and a number with its highest bit set is then negative.
+        // As 32 bits: where the type is signed and short, a number with its highest bit set is negative.
+        #[allow(clippy::useless_conversion, reason = "the field's type is another one on other machines")]
         let number = u64::try_from(i64::from(system.f_type) & 0xFFFF_FFFF).unwrap_or(0);
         if let Some((_, name, kind)) = FILE_SYSTEMS.iter().find(|(known, _, _)| *known == number) {
             (*name).clone_into(&mut medium.file_system);
