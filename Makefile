@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 30
 FUZZ_RUNS ?= 1000000000
 
 # Everything but seeded defects, so that one build serves lints, docs and tests.
-FEATURES := bitacora/cli,bitacora/futures,bitacora/internals,bitacora/simulation
+FEATURES := bitacora/cli,bitacora/futures,bitacora/internals,bitacora/metrics,bitacora/simulation
 
 # Makes a fresh machine ready; the line that follows finds RocksDB's library made.
 ROCKSDB = folder=$$(.ci/rocksdb) && export ROCKSDB_LIB_DIR="$$folder" ROCKSDB_STATIC=1

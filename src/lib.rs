@@ -70,7 +70,7 @@
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the [wallet](docs::wallet),
 //! [payments](docs::payments) and [sagas](docs::sagas) of one's own, how to follow the log ([subscriptions](docs::subscriptions)),
-//! what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
+//! what to watch in a running store ([observing](docs::observing)), what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
 //! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
@@ -83,9 +83,11 @@
 //! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
 //! | `futures` | no | `Subscription::into_stream`, which gives an `EventStream`: a `futures` stream for async code. Needs no runtime; adds `futures-core`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
+//! | `metrics` | no | What a store counts is told to the recorder of the crate `metrics` that the program has set, once a second and by `Store::publish_metrics`; see [observing](docs::observing). A commit pays nothing for it; adds `metrics` and `rapidhash`. |
 //! | `internals` | no | The decoders, for fuzzing. Hidden from this documentation, and not covered by any promise. |
 
 pub mod aggregate;
+mod check_disk;
 pub mod clock;
 pub mod codec;
 pub mod disk;
@@ -98,6 +100,7 @@ pub mod index;
 pub mod internals;
 pub mod limits;
 mod log;
+mod measure;
 pub mod money;
 pub mod payment;
 mod recovery;
@@ -114,19 +117,24 @@ mod sync;
 mod types;
 pub mod wallet;
 
+pub use check_disk::{
+    CheckDiskProgress, DiskAdvice, DiskMeasurements, DiskMedium, DiskMediumKind, DiskReport, DiskWarning,
+    DiskWarningKind, SyncCost, SyncWay, check_disk,
+};
 pub use clock::{ClockState, ClockStep};
 pub use error::{Conflict, Corruption, Error, ErrorKind, Result};
 pub use index::{Checkpoint, StreamHead};
+pub use measure::Distribution;
 pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
-    CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, Consumer,
+    ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST, Environment,
+    EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome,
+    RepairPlan, SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents,
+    StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup,
+    backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, NewEventRef, Receipt, Sequence, StoreId,

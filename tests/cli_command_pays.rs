@@ -349,8 +349,10 @@ fn health_says_what_a_recovery_would_find() {
         "is_well": false, "last_sequence": health["last_sequence"],
         "services": [service(0, "wallets"), service(1, "payments")],
         "payments": {"open": 1, "in_doubt": 0, "overdue": 0, "parked": 1}, "findings": [],
+        "disk": health["disk"],
     });
     assert_eq!((code, health), (1, &expected));
+    assert_eq!(health["disk"]["is_reserve_missing"], false);
     for service in health["services"].as_array().unwrap() {
         let [behind, at] = ["events_behind", "last_event_sequence"].map(|name| service[name].as_u64().unwrap());
         assert_eq!(behind + at, health["last_sequence"].as_u64().unwrap());

@@ -14,6 +14,7 @@ const READERS: &[&[&str]] = &[
     &["events"],
     &["streams"],
     &["info"],
+    &["stats"],
     &["verify"],
     &["wallet", "7"],
     &["wallets"],

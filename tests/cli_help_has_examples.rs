@@ -26,6 +26,8 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "tail",
         "streams",
         "info",
+        "stats",
+        "check-disk",
         "verify",
         "backup",
         "repair",

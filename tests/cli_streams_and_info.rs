@@ -50,6 +50,11 @@ fn info_counts_what_is_there() {
     }
     assert_eq!(info["store_id"].as_str().unwrap().len(), 36);
     assert!(info["bytes"].as_u64().unwrap() > 0, "{info}");
+    let disk = &info["disk"];
+    assert!(["ok", "low", "critical"].contains(&disk["level"].as_str().unwrap()), "{disk}");
+    assert_eq!(disk["segments_left"], disk["free_bytes"].as_u64().unwrap() / disk["segment_bytes"].as_u64().unwrap());
+    assert_eq!((&disk["is_reserve_missing"], &disk["reserve_bytes"]), (&false.into(), &info["reserve_bytes"]));
+    assert!(disk["days_left"].is_null() && disk["bytes_per_day"].is_null(), "an hour tells nothing of a day: {disk}");
     assert_eq!(info["store_id"], place.document("info", &[])["store_id"], "a store keeps its id");
     let plain = place.command("info", &[]).assert().success().get_output().stdout.clone();
     assert!(String::from_utf8(plain).unwrap().contains("last_sequence\t4\n"));

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, GrowingMapping, Mapping, OpenMode, SharedWord};
+use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, GrowingMapping, Mapping, OpenMode, Room, SharedWord};
 use crate::sabotage::{self, Defect};
 use crate::sync::leaf::AtomicU64;
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -179,6 +179,10 @@ impl Disk for LatchedDisk {
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
         self.disk.is_locked(path)
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Option<Room>> {
+        self.disk.room(path)
     }
 }
 

@@ -127,6 +127,24 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// The operating system's.
     fn is_locked(&self, path: &Path) -> io::Result<bool>;
+
+    /// The room of the file system that a path is in; `None` where that has no bound, or does not tell.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn room(&self, path: &Path) -> io::Result<Option<Room>> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// The room of a file system, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What this process may still take.
+    pub free_bytes: u64,
+    /// All there is.
+    pub total_bytes: u64,
 }
 
 /// An exclusive lock that is held.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use super::GrowingMapping;
-use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
+use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, Room, SharedWord, map};
 use crate::sabotage::{self, Defect};
 #[cfg(target_os = "linux")]
 use crate::sync::leaf::AtomicU64;
@@ -130,6 +130,13 @@ impl Disk for OsDisk {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Option<Room>> {
+        let system = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+        // What is kept for the superuser is no room for a till.
+        Ok(Some(Room { free_bytes: bytes(system.f_bavail), total_bytes: bytes(system.f_blocks) }))
     }
 }
 

@@ -27,6 +27,9 @@ pub mod sagas {}
 #[doc = include_str!("subscriptions.md")]
 pub mod subscriptions {}
 
+#[doc = include_str!("observing.md")]
+pub mod observing {}
+
 #[doc = include_str!("time.md")]
 pub mod time {}
 

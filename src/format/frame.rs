@@ -511,6 +511,11 @@ impl Draft {
         self.records.len()
     }
 
+    /// The zeros behind the body, as it was completed last.
+    pub(crate) fn padding_bytes(&self) -> u64 {
+        to_u64(self.bytes.len() - HEADER_BYTES - self.body_bytes)
+    }
+
     /// How long it will be at most, padding to 8 included.
     pub(crate) fn bytes_max(&self) -> u64 {
         to_u64(HEADER_BYTES + self.body_bytes).next_multiple_of(ALIGNMENT)

@@ -17,7 +17,7 @@ use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::sync::Mutex;
 use crate::types::{CodecId, Sequence};
 
-use super::{Index, StateWrite};
+use super::{Direction, Index, StateWrite};
 
 /// A consumer's name, bytes: it is part of a key of the index.
 pub(crate) const CHECKPOINT_NAME_BYTES_MAX: usize = 255;
@@ -221,6 +221,32 @@ impl Checkpoints {
         self.index.write_state(&[StateWrite::Put(key(name)?, encode(&checkpoint))], sequence)
     }
 
+    /// All checkpoints by name, without their data. One that is damaged counts as none.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the index.
+    pub(crate) fn all(&self) -> Result<Checkpointed> {
+        const PAGE: usize = 256;
+        let mut all = self.logged.lock().clone();
+        let mut from = Vec::new();
+        loop {
+            let page = self.index.scan_state(PREFIX, &from, Direction::Forwards, PAGE)?;
+            let is_last = page.len() < PAGE;
+            for (key, value) in page {
+                let name = key.get(PREFIX.len()..).and_then(|name| std::str::from_utf8(name).ok());
+                if let (Some(name), Some(checkpoint)) = (name, decode(&value)) {
+                    note(&mut all, name.to_owned(), checkpoint.sequence);
+                }
+                from = key;
+            }
+            if is_last {
+                return Ok(all);
+            }
+            // Behind the last key of this page.
+            from.push(0);
+        }
+    }
+
     /// Whether this may be a consumer's name.
     ///
     /// # Errors
@@ -257,6 +283,19 @@ mod tests {
 
     fn checkpoint(sequence: u64, data: &[u8]) -> Checkpoint {
         Checkpoint { sequence: Sequence::new(sequence), data: data.to_vec() }
+    }
+
+    #[test]
+    fn all_checkpoints_are_listed_with_those_that_only_the_log_has() {
+        let (_provider, index, checkpoints) = checkpoints();
+        for number in 0..600 {
+            checkpoints.set(&format!("c{number:03}"), &checkpoint(number, b"data")).unwrap();
+        }
+        let logged =
+            Checkpointed::from([("c001".to_owned(), Sequence::new(900)), ("log".to_owned(), Sequence::new(5))]);
+        let all = Checkpoints::with_logged(index, logged).all().unwrap();
+        assert_eq!(all.len(), 601);
+        assert_eq!((all["c001"], all["c599"], all["log"]), (Sequence::new(900), Sequence::new(599), Sequence::new(5)));
     }
 
     #[test]

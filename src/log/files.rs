@@ -15,6 +15,7 @@ use crate::format::merkle::Hash;
 use crate::format::seal::{Anchor, Seal};
 use crate::format::segment::{self, HEADER_BYTES, HeaderDefect, SegmentHeader};
 use crate::limits;
+use crate::measure::LogMeasures;
 use crate::sabotage::{self, Defect};
 use crate::sync::leaf::AtomicU64;
 use crate::sync::{Mutex, Ordering, RwLock};
@@ -52,6 +53,8 @@ pub(crate) struct LogFiles {
     maps: Mutex<MapCache>,
     /// Finished segments that have no seal.
     unsealed: Mutex<BTreeSet<Sequence>>,
+    /// What is counted of the store that has these files open.
+    pub(crate) measures: LogMeasures,
 }
 
 impl LogFiles {
@@ -65,6 +68,7 @@ impl LogFiles {
             segments: RwLock::new(segments),
             maps: Mutex::default(),
             unsealed: Mutex::default(),
+            measures: LogMeasures::default(),
         }
     }
 
@@ -80,6 +84,7 @@ impl LogFiles {
             self.unsealed.lock().insert(last.first);
         }
         segments.push(Arc::new(segment));
+        self.measures.rolls.add(1);
     }
 
     /// Notes which finished segments have no seal, from the seals that were found.

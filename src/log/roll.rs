@@ -8,6 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::span::EnteredSpan;
+
+use super::scan::Position;
 use crate::disk::{self, Disk, DiskFile, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
@@ -189,6 +192,11 @@ pub(crate) fn write_zeros(file: &dyn DiskFile, from: u64, to: u64) -> std::io::R
         offset = end;
     }
     Ok(())
+}
+
+/// The span of a roll, from the end of the segment before on.
+pub(crate) fn span(end: &Position) -> EnteredSpan {
+    tracing::debug_span!(target: "bitacora", "roll", sequence = end.next.get(), bytes = end.offset).entered()
 }
 
 /// The room that is kept ready for the next segment.

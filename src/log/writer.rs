@@ -309,6 +309,8 @@ impl LogWriter {
         self.groups += 1;
         disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
             .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
+        let padding = batch.iter().map(|commit| commit.as_ref().draft.padding_bytes()).sum();
+        self.files.measures.wrote(position.offset - self.position.offset, padding);
         for commit in batch.iter().map(AsRef::as_ref) {
             let offset = commit.place.map_or(0, |place| place.offset);
             if offset >= self.anchor_due {
@@ -336,6 +338,7 @@ impl LogWriter {
         self.is_dirty = true;
         roll::write_zeros(self.file.as_ref(), from, to)
             .map_err(|source| WriteError::fatal("write zeros to", self.segment.first, source))?;
+        self.files.measures.zero_bytes.add_alone(to - from);
         self.zeroed = to;
         Ok(())
     }
@@ -384,6 +387,7 @@ impl LogWriter {
         if self.position.next == self.header.first_sequence {
             return self.grow(bytes, may_use_reserve);
         }
+        let _span = roll::span(&self.position);
         let frames_offset = frames_offset(self.options.alignment);
         let needed = (u64::from(frames_offset) + bytes).next_multiple_of(self.options.alignment.max(ALIGNMENT));
         let length = self.options.segment_bytes.max(needed);
@@ -425,7 +429,6 @@ impl LogWriter {
             self.reserve.note_gone();
             tracing::warn!(segment = %header.first_sequence, "the disk is full: the reserve is being spent");
         }
-        tracing::debug!(segment = %header.first_sequence, "rolled");
         Ok(())
     }
 
@@ -481,7 +484,7 @@ impl LogWriter {
     /// Fatal: the sync failed.
     pub(crate) fn sync(&mut self) -> Result<(), WriteError> {
         if self.is_dirty && !sabotage::has(Defect::AcknowledgeBeforeSync) {
-            let outcome = self.file.sync_data();
+            let outcome = self.files.measures.sync(|| self.file.sync_data());
             let outcome = if sabotage::has(Defect::RetryFailedSync) {
                 outcome.or_else(|_| self.file.sync_data())
             } else {
@@ -505,7 +508,8 @@ impl LogWriter {
         if sabotage::has(Defect::SkipSecondSync) {
             return Ok(());
         }
-        self.file.sync_data().map_err(|source| WriteError::fatal("sync", self.segment.first, source))
+        let outcome = self.files.measures.sync(|| self.file.sync_data());
+        outcome.map_err(|source| WriteError::fatal("sync", self.segment.first, source))
     }
 
     /// What a sync beside the writer is to cover; `None` where nothing is unsynced.
@@ -562,6 +566,7 @@ impl LogWriter {
         self.is_dirty = true;
         disk::write_all_at(self.file.as_ref(), &[&bytes], self.position.offset)
             .map_err(|source| WriteError::fatal("write a mark to", self.segment.first, source))?;
+        self.files.measures.wrote(to_u64(bytes.len()), to_u64(bytes.len() - HEADER_BYTES));
         self.position.previous_frame = Some(offset_u32(self.position.offset));
         self.position.offset = end;
         self.position.chain = checksum;

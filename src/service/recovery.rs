@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tracing::field::Empty;
+
 use super::extension::Extension;
 use super::member::Member;
 use super::payments::payment_stream;
@@ -197,6 +199,26 @@ impl RecoveryService {
         let Some(_running) = self.running.try_lock() else {
             return Err(Error::new(ErrorKind::NotReady, "another recovery is under way"));
         };
+        let span = tracing::info_span!(
+            target: "bitacora", "recovery",
+            trigger = trigger.as_str(), strategy = strategy.as_str(), sequence = self.store.last_sequence().get(),
+            restored = Empty, sagas = Empty, findings = Empty
+        );
+        let report = span.in_scope(|| self.recover_one(trigger, strategy, options, only))?;
+        span.record("restored", report.wallets.restored);
+        span.record("sagas", report.sagas.len());
+        span.record("findings", report.findings.len());
+        Ok(report)
+    }
+
+    /// The recovery itself, while no other one is under way.
+    fn recover_one(
+        &self,
+        trigger: Trigger,
+        strategy: Strategy,
+        options: RecoverOptions<'_>,
+        only: Option<&BTreeSet<String>>,
+    ) -> Result<ServiceReport> {
         let mut run = Run::new(&self.store, strategy, options);
         let failed = self.identify(&trigger, only)?;
         run.done(Phase::IdentifyFailedService, failed.service_ids.len());

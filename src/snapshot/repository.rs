@@ -265,6 +265,31 @@ impl Snapshots {
         Ok(found)
     }
 
+    /// How many there are, and when the oldest and the newest were made. Reads no snapshot.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the index.
+    pub(crate) fn ages(&self) -> Result<(u64, Option<(Timestamp, Timestamp)>)> {
+        let (mut count, mut ages) = (0, None::<(Timestamp, Timestamp)>);
+        let mut from = Vec::new();
+        loop {
+            let page = self.index.scan_state(BY_TIME.as_bytes(), &from, Direction::Forwards, PAGE)?;
+            let is_last = page.len() < PAGE;
+            for (key, _) in page {
+                let time = key.get(BY_TIME.len()..).and_then(|rest| rest.first_chunk::<8>().copied()).map(time_of);
+                if let Some(time) = time {
+                    count += 1;
+                    ages = Some((ages.map_or(time, |(oldest, _)| oldest), time));
+                }
+                from = key;
+            }
+            if is_last {
+                return Ok((count, ages));
+            }
+            from.push(0);
+        }
+    }
+
     /// The pointers of an aggregate up to `at_most`, newest first, and the keys of those that are damaged.
     fn pointers(
         &self,

@@ -46,6 +46,8 @@ pub(crate) struct StreamRun {
 pub struct Commit {
     pub(crate) runs: SmallVec<[StreamRun; 1]>,
     pub(crate) draft: Draft,
+    /// Of all payloads: for the counters.
+    pub(crate) payload_bytes: u64,
     /// Why it cannot be made; what is added then is counted and not kept.
     pub(crate) refusal: Option<Error>,
     pub(crate) idempotency: Option<IdempotencyKey>,
@@ -102,6 +104,7 @@ impl Commit {
         if self.refusal.is_some() {
             return;
         }
+        self.payload_bytes += to_u64(event.payload.len());
         if let Err(error) = self.draft.push(stream, event) {
             self.refuse(error.context(format!("stream {stream}")));
         } else if let Err(error) = check_length(&self.draft) {

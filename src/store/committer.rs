@@ -15,6 +15,7 @@ use crate::index::names::{ByHash, Keyed};
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
 use crate::log::writer::{Pending, Run};
+use crate::measure::Stopwatch;
 use crate::sabotage::{self, Defect};
 use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
@@ -31,6 +32,8 @@ struct Prepared {
     key: Option<(String, [u8; 32])>,
     wants_sync: bool,
     may_use_reserve: bool,
+    came: Stopwatch,
+    payload_bytes: u64,
 }
 
 /// As long as this lives, nothing joins a group that may not use the reserve.
@@ -123,7 +126,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit, self)?);
+        let mut prepared = Some(prepare(commit, self, self.files.measures.now())?);
         let mut cold = None;
         loop {
             match self.check_and_join(&mut prepared, cold.as_ref())? {
@@ -133,10 +136,15 @@ impl Shared {
                 }
                 Checked::LookUp => {
                     let Some(ready) = &prepared else { unreachable!("a prepared commit is kept until it joins") };
+                    self.files.measures.index_lookups.add(1);
                     cold = Some(self.look_up(ready)?);
                 }
-                Checked::WaitUntilTaken(group) => self.wait_until_taken(&group),
+                Checked::WaitUntilTaken(group) => {
+                    self.files.measures.waits_for_room.add(1);
+                    self.wait_until_taken(&group);
+                }
                 Checked::WaitFor(group) => {
+                    self.files.measures.waits_for_commit.add(1);
                     let failure = self.wait(&group).failure.filter(|failure| failure.kind() != ErrorKind::StorageFull);
                     if let Some(failure) = failure {
                         return Err(
@@ -144,7 +152,10 @@ impl Shared {
                         );
                     }
                 }
-                Checked::Used(entry) => return Ok(Submitted::Repeat(self.receipt_at(&entry)?)),
+                Checked::Used(entry) => {
+                    self.files.measures.repeats.add(1);
+                    return Ok(Submitted::Repeat(self.receipt_at(&entry)?));
+                }
             }
         }
     }
@@ -293,7 +304,7 @@ fn key_conflict(key: &str) -> Error {
 }
 
 /// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit, shared: &Shared) -> Result<Prepared> {
+fn prepare(commit: Commit, shared: &Shared, came: Stopwatch) -> Result<Prepared> {
     let count = commit.events();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
@@ -323,7 +334,19 @@ fn prepare(commit: Commit, shared: &Shared) -> Result<Prepared> {
     let wants_sync = commit.durability == Some(Durability::Sync);
     let may_use_reserve = commit.may_use_reserve;
     let streams = streams.list;
-    Ok(Prepared { draft, streams, generation: 0, runs, expected, key, wants_sync, may_use_reserve })
+    let payload_bytes = commit.payload_bytes;
+    Ok(Prepared {
+        draft,
+        streams,
+        generation: 0,
+        runs,
+        expected,
+        key,
+        wants_sync,
+        may_use_reserve,
+        came,
+        payload_bytes,
+    })
 }
 
 /// The streams of a commit, each once.
@@ -417,6 +440,8 @@ fn join(state: &mut CommitState, prepared: Prepared) -> Submitted {
         },
         key: prepared.key,
         wants_sync: prepared.wants_sync,
+        came: prepared.came,
+        payload_bytes: prepared.payload_bytes,
     };
     let Joined::In(group, at) = state.queue.join(commit, bytes) else {
         unreachable!("room was checked under this lock")

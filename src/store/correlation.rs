@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::read_count::ReadCount;
 use super::reads::{PLACES_AT_ONCE, bounds};
 use super::shared::Shared;
 use crate::error::Result;
@@ -22,6 +23,7 @@ pub struct CorrelationEvents {
     last: Sequence,
     front: VecDeque<Place>,
     back: VecDeque<Place>,
+    count: ReadCount,
     failed: bool,
 }
 
@@ -36,6 +38,7 @@ impl CorrelationEvents {
             last: Sequence::new(last).min(shared.places.sequence()),
             front: VecDeque::new(),
             back: VecDeque::new(),
+            count: ReadCount::new(shared),
             failed: false,
         }
     }
@@ -91,7 +94,7 @@ impl CorrelationEvents {
             let Some(place) = place else { return Ok(None) };
             let event = self.shared.correlated_event(&place, &self.correlation_id)?;
             if self.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type) {
-                return Ok(Some(event));
+                return Ok(Some(self.count.note(event)));
             }
         }
     }

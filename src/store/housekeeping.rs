@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::options::Durability;
 use super::shared::Shared;
+use super::stats_file::{Keep, StatsFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::FrameKind;
 use crate::log::roll::Room;
@@ -19,6 +20,10 @@ use crate::types::Sequence;
 /// How long a commit that nobody waits for may lie before it is written.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How often what is counted is told to the metrics facade.
+#[cfg(feature = "metrics")]
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
 /// What the thread remembers from one round to the next.
 #[derive(Debug)]
 pub(crate) struct Housekeeper {
@@ -27,12 +32,23 @@ pub(crate) struct Housekeeper {
     synced_at: Instant,
     /// A chore failed; it is not tried again before this.
     rest_until: Option<Instant>,
+    stats: StatsFile,
+    #[cfg(feature = "metrics")]
+    published_at: Instant,
 }
 
 impl Default for Housekeeper {
     fn default() -> Self {
         let now = Instant::now();
-        Self { last_seen: Sequence::ZERO, idle_since: now, synced_at: now, rest_until: None }
+        Self {
+            last_seen: Sequence::ZERO,
+            idle_since: now,
+            synced_at: now,
+            rest_until: None,
+            stats: StatsFile::default(),
+            #[cfg(feature = "metrics")]
+            published_at: now,
+        }
     }
 }
 
@@ -56,6 +72,9 @@ fn run(weak: &Weak<Shared>) {
         let next = keeper.round(&shared);
         std::mem::forget(guard);
         if !shared.chores.sleep(next) {
+            keeper.stats.keep(&shared, Keep::Last);
+            #[cfg(feature = "metrics")]
+            shared.publish_metrics();
             return;
         }
     }
@@ -89,6 +108,12 @@ impl Housekeeper {
         }
         self.sync_interval(shared, now);
         shared.flush_ahead();
+        self.stats.keep(shared, Keep::IfDue(now));
+        #[cfg(feature = "metrics")]
+        if now - self.published_at >= PUBLISH_EVERY {
+            shared.publish_metrics();
+            self.published_at = now;
+        }
         self.mark_idle(shared, now)
     }
 
@@ -151,7 +176,9 @@ impl Shared {
             let Some(batch) = tail.to_batch() else { unreachable!("a frozen tail has its end") };
             let is_durable = batch.watermark.sequence <= self.places.durable();
             assert!(is_durable || sabotage::has(Defect::IndexBeforeSync), "only what is durable enters the index");
-            self.index.ingest(&batch)?;
+            let through = batch.watermark.sequence.get();
+            let span = tracing::debug_span!(target: "bitacora", "ingest", through, events = tail.events());
+            span.in_scope(|| self.files.measures.ingest(tail.events(), || self.index.ingest(&batch)))?;
             self.view.write().ingested();
         }
     }
@@ -178,9 +205,12 @@ impl Shared {
                     }
                 },
             };
+            let _span = tracing::debug_span!(target: "bitacora", "seal", segment = first.get()).entered();
+            let began = self.files.measures.now();
             let seal = sealing::make(&self.files, &segment, previous).inspect_err(|_| self.files.skip_seal(first))?;
             sealing::write(&self.files, &seal)?;
             self.files.sealed(first);
+            self.files.measures.sealed(began);
             tracing::debug!(segment = %first, "sealed");
         }
     }
@@ -222,12 +252,13 @@ impl Shared {
             writer.sync_ticket()
         };
         if let Some(ticket) = ticket {
-            if let Err(error) = ticket.sync() {
+            if let Err(error) = self.files.measures.sync(|| ticket.sync()) {
                 self.poison(&error);
                 return Err(error);
             }
             let mut writer = writer.lock();
             writer.synced(&ticket);
+            self.files.measures.cover();
             self.note_durable(writer.durable());
         }
         Ok(self.places.durable())

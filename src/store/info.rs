@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::reads::Streams;
 use super::shared::Shared;
-use crate::disk::EntryKind;
 use crate::error::{Error, Result};
 use crate::format::FORMAT_VERSION;
 use crate::format::frame::to_u64;
@@ -49,7 +48,7 @@ pub struct StoreInfo {
 impl Shared {
     pub(crate) fn info(self: &Arc<Self>) -> Result<StoreInfo> {
         let log = self.root.join(LOG);
-        let entries = self.environment.disk.list(&log).map_err(|source| Error::from_io("list log/", source))?;
+        let entries = super::space::log_entries(self.environment.disk.as_ref(), &self.root)?;
         let mut streams = 0;
         for stream in Streams::new(self, "") {
             stream?;
@@ -64,7 +63,7 @@ impl Shared {
             last_sequence: last,
             durable_sequence: self.places.durable(),
             segments: to_u64(self.files.count()),
-            log_bytes: entries.iter().filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.length).sum(),
+            log_bytes: entries.iter().map(|entry| entry.length).sum(),
             reserve_bytes: reserve::length(self.environment.disk.as_ref(), &log)
                 .map_err(|source| Error::from_io("look at log/reserve", source))?,
             index_bytes: self.index.bytes()?,

@@ -71,6 +71,7 @@ impl Shared {
                 return;
             }
         };
+        self.files.measures.committed(wants_sync || is_tail_full, commits.iter().take(done).map(InFlight::measured));
         self.conclude(writer, &group, &commits, done, failure, is_tail_full);
         guard.is_armed = false;
         self.pool.give_back(commits);

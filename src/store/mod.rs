@@ -20,18 +20,26 @@ mod housekeeping;
 mod ids;
 mod info;
 mod lead;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observe;
 mod open;
 mod options;
 mod pool;
+mod read_count;
 mod read_only;
 mod reads;
 mod repair;
 mod reservations;
 mod shared;
+mod space;
+mod stats;
+mod stats_file;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod time;
+mod usage;
 mod verify;
 mod view;
 mod visit;
@@ -51,8 +59,11 @@ pub use repair::{
     EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange,
     repair, repair_in, repair_plan, repair_plan_in,
 };
+pub use space::{DiskLevel, DiskSpace};
+pub use stats::{StatsRecord, StoreStats};
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
+pub use usage::{CheckpointLag, StoreUsage};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 pub use visit::EventRef;
 pub(crate) use visit::{EventBuffer, Part};
@@ -118,7 +129,9 @@ impl Ticket {
     /// # Errors
     /// `StorageFull`: nothing of it was written. `CommitUnknown`: a write or a sync failed. `Poisoned`: one before it did.
     pub fn wait(self) -> Result<Receipt> {
-        self.shared.receipt(self.submitted)
+        let outcome = self.shared.receipt(self.submitted);
+        self.shared.files.measures.answered(&outcome);
+        outcome
     }
 }
 
@@ -234,7 +247,7 @@ impl Store {
     /// # Errors
     /// As [`append`](Self::append), and `IdempotencyConflict`.
     pub fn commit(&self, commit: Commit) -> Result<Receipt> {
-        self.shared().commit(commit)
+        self.shared().observed_commit(commit)
     }
 
     /// Gives a commit its place, before everything submitted later, and returns at once. It is written when a ticket is waited
@@ -243,7 +256,9 @@ impl Store {
     /// # Errors
     /// Those of [`commit`](Self::commit) that need no write; the others come from the ticket.
     pub fn submit(&self, commit: Commit) -> Result<Ticket> {
-        let submitted = self.shared().submit(commit)?;
+        let submitted = self.shared().submit(commit);
+        self.shared().files.measures.answered(&submitted);
+        let submitted = submitted?;
         Ok(Ticket { shared: Arc::clone(self.shared()), submitted })
     }
 
@@ -471,6 +486,45 @@ impl Store {
     /// The time since some moment, by the store's clock: for telling how long a thing takes in what is written down.
     pub(crate) fn elapsed(&self) -> std::time::Duration {
         self.shared().options.clock.elapsed()
+    }
+
+    /// What was counted since the store was opened, in this process: commits, events, bytes, syncs, latencies. Counting takes next
+    /// to nothing from a commit; what each number means, and which to watch, is in [`docs::observing`](crate::docs::observing).
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        self.shared().stats()
+    }
+
+    /// What the store takes on disk and how it is used, from its files and from its newest `sample` events, which are read, and whose
+    /// reading is timed: so the estimate of a recovery is one of this machine. Counts the streams, which takes time where there are
+    /// many.
+    ///
+    /// # Errors
+    /// `Corrupt`: one of those events is damaged. `Io`, `Closed`.
+    pub fn usage(&self, sample: u64) -> Result<StoreUsage> {
+        self.shared().usage(sample)
+    }
+
+    /// What the store's writer kept of its [`stats`](Self::stats) last, every few seconds and when it closed; `None` where none
+    /// did, or it cannot be read. So another process sees the latencies of a running writer.
+    #[must_use]
+    pub fn kept_stats(&self) -> Option<StatsRecord> {
+        stats_file::read(self.shared().environment.disk.as_ref(), &self.shared().root)
+    }
+
+    /// How much room the disk has, how long that lasts, and whether it is time to act.
+    ///
+    /// # Errors
+    /// `Corrupt`, `UnsupportedFormat`: a segment's header. `Io`.
+    pub fn disk_space(&self) -> Result<DiskSpace> {
+        self.shared().disk_space()
+    }
+
+    /// Tells the recorder of the crate `metrics` what was counted since the last time. The housekeeping thread does so every
+    /// second; for stores without one, and for a scrape that wants the latest.
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.shared().publish_metrics();
     }
 
     /// What there is, in numbers. Counts the streams, which takes time where there are many.

@@ -8,6 +8,7 @@ use super::consumer::Acknowledged;
 use super::create::{self, REPORT, Standing};
 use super::environment::Environment;
 use super::ids::IdSource;
+use super::observe;
 use super::options::{Align, Durability, Options, Preallocation};
 use super::pool::Pool;
 use super::shared::{CommitState, Shared, Visible};
@@ -82,6 +83,8 @@ struct RecoveredLog {
 /// See [`Store::open`](super::Store::open).
 pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, may_exist: bool) -> Result<Opened> {
     options.check()?;
+    let span = observe::open_span(root);
+    let _entered = span.enter();
     let standing = create::standing(environment.disk.as_ref(), root)?;
     if !may_exist && matches!(standing, Standing::Store(_)) {
         return Err(Error::new(ErrorKind::AlreadyExists, format!("{} is a store", root.display())));
@@ -106,6 +109,7 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
         report: RecoveryReport { opened_at: options.clock.now(), was_created, ..RecoveryReport::default() },
     };
     let shared = opening.run(latch)?;
+    observe::opened(&span, &shared.report);
     tracing::info!(
         root = %root.display(), sequence = %shared.places.sequence(), replayed = shared.report.events_replayed, "store opened"
     );

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use super::read_count::ReadCount;
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::format::frame::HEADER_BYTES;
@@ -31,6 +32,7 @@ pub struct AllEvents {
     cursor: Option<FrameCursor>,
     names: Names,
     back: VecDeque<Event>,
+    count: ReadCount,
     /// What comes behind `back`, where that is damaged.
     damage: Option<Error>,
     failed: bool,
@@ -48,6 +50,7 @@ impl AllEvents {
             cursor: None,
             names: Names::default(),
             back: VecDeque::new(),
+            count: ReadCount::new(shared),
             damage: None,
             failed: false,
         }
@@ -103,8 +106,8 @@ impl Iterator for AllEvents {
             return None;
         }
         match self.take_front() {
-            Ok(Some(event)) => Some(Ok(event)),
-            Ok(None) => self.back.pop_front().map(Ok),
+            Ok(Some(event)) => Some(Ok(self.count.note(event))),
+            Ok(None) => self.back.pop_front().map(|event| Ok(self.count.note(event))),
             Err(error) => {
                 self.failed = true;
                 Some(Err(error))
@@ -122,7 +125,7 @@ impl DoubleEndedIterator for AllEvents {
             self.failed = true;
             return Some(Err(error));
         }
-        self.back.pop_back().map(Ok)
+        self.back.pop_back().map(|event| Ok(self.count.note(event)))
     }
 }
 
@@ -140,6 +143,7 @@ pub struct StreamEvents {
     back: VecDeque<(Version, Place)>,
     reader: RecordReader,
     ahead: Ahead,
+    count: ReadCount,
     failed: bool,
 }
 
@@ -183,6 +187,7 @@ impl StreamEvents {
             back: VecDeque::new(),
             reader: RecordReader::new(&shared.files),
             ahead: Ahead::default(),
+            count: ReadCount::new(shared),
             failed: false,
         }
     }
@@ -253,7 +258,7 @@ impl StreamEvents {
             };
             match self.reader.event_of(record_place(&place), &self.stream, version) {
                 Ok(event) if self.event_type.as_ref().is_some_and(|wanted| *wanted != event.event_type) => {}
-                Ok(event) => return Some(Ok(event)),
+                Ok(event) => return Some(Ok(self.count.note(event))),
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));

@@ -27,6 +27,7 @@ use crate::log::queue::{Group, Queue};
 use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::log::writer::{LogWriter, Pending};
+use crate::measure::Stopwatch;
 use crate::recovery::RecoveryReport;
 use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
@@ -81,6 +82,16 @@ pub(crate) struct InFlight {
     pub(crate) pending: Pending,
     pub(crate) key: Option<(String, [u8; 32])>,
     pub(crate) wants_sync: bool,
+    /// When it came, and how many bytes its payloads have: for the counters.
+    pub(crate) came: Stopwatch,
+    pub(crate) payload_bytes: u64,
+}
+
+impl InFlight {
+    /// What the counters take of it.
+    pub(crate) fn measured(&self) -> (Stopwatch, usize, u64) {
+        (self.came, self.pending.draft.event_count(), self.payload_bytes)
+    }
 }
 
 impl AsRef<Pending> for InFlight {

@@ -43,6 +43,11 @@ mod skew;
 mod consumers;
 #[path = "correlation_tests.rs"]
 mod correlations;
+#[path = "span_tests.rs"]
+mod spans;
+#[cfg(feature = "simulation")]
+#[path = "stats_tests.rs"]
+mod stats;
 #[cfg(feature = "futures")]
 #[path = "stream_tests.rs"]
 mod streams;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{ControlFlow, RangeBounds, RangeInclusive};
 
+use super::read_count::ReadCount;
 use super::reads::bounds;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
@@ -139,11 +140,16 @@ pub(crate) fn visit(
     range: &impl RangeBounds<Sequence>,
     visitor: &mut impl FnMut(EventRef<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
+    let mut count = ReadCount::new(shared);
     each_frame(shared, range, &mut |frame, range| {
         let damaged = |defect| cursor::damaged_in(frame, defect);
         for placed in frame.records().map_err(damaged)? {
             let placed = placed.map_err(damaged)?;
-            if range.contains(&placed.sequence) && visitor(EventRef::of(&placed, frame.header.timestamp))?.is_break() {
+            if !range.contains(&placed.sequence) {
+                continue;
+            }
+            count.add(placed.record.payload);
+            if visitor(EventRef::of(&placed, frame.header.timestamp))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -157,7 +163,7 @@ pub(crate) fn visit(
 /// # Errors
 /// `Corrupt`, `Io`, and what the part says.
 pub(crate) fn visit_part(shared: &Shared, range: &impl RangeBounds<Sequence>, part: &mut impl Part) -> Result<()> {
-    let mut picked = Vec::new();
+    let (mut picked, mut count) = (Vec::new(), ReadCount::new(shared));
     each_frame(shared, range, &mut |frame, range| {
         let damaged = |defect| cursor::damaged_in(frame, defect);
         frame.pick(|name| part.tag(name), &mut picked).map_err(damaged)?;
@@ -168,6 +174,7 @@ pub(crate) fn visit_part(shared: &Shared, range: &impl RangeBounds<Sequence>, pa
             }
             let placed = frame.read_picked(this).map_err(damaged)?;
             if range.contains(&placed.sequence) {
+                count.add(placed.record.payload);
                 part.take(EventRef::of(&placed, frame.header.timestamp), this.tag)?;
             }
         }

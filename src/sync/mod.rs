@@ -22,7 +22,8 @@ pub(crate) use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64},
 };
 
-/// Locks and atomics that are never a checker's: those of simulated disks, memory and clocks, which stand for a device. While
+/// Locks and atomics that are never a checker's: those of counters, by which nothing is decided, and those of simulated disks,
+/// memory and clocks, which stand for a device. While
 /// such a lock is held nothing else is locked or waited for, so a checker need not see it, and an image of a disk can be
 /// looked at outside of an execution.
 pub(crate) mod leaf {

@@ -1,6 +1,7 @@
 //! The arguments: one struct a verb, each with an example.
 
 mod money;
+mod observe;
 mod payments;
 mod service;
 mod travel;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use money::CommandArgs;
+pub(crate) use observe::{CheckDiskArgs, StatsArgs};
 pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
 pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
 pub(crate) use travel::{DiffArgs, ExplainArgs, TraceArgs, WalletArgs, WalletsArgs};
@@ -39,6 +41,8 @@ pub(crate) enum Verb {
     Tail(TailArgs),
     Streams(StreamsArgs),
     Info(StoreArgs),
+    Stats(StatsArgs),
+    CheckDisk(CheckDiskArgs),
     Verify(VerifyArgs),
     Backup(BackupArgs),
     Repair(RepairArgs),
@@ -161,7 +165,9 @@ pub(crate) struct StreamsArgs {
     pub(crate) prefix: String,
 }
 
-/// Say what the store is and holds: identity, format, sequences, segments, bytes, streams, the last recovery.
+/// Say what the store is and holds: identity, format, sequences, segments, bytes, streams, the disk's room, the last recovery.
+///
+/// Warns on standard error before the disk is full.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  bitacora info till-data --json")]
 pub(crate) struct StoreArgs {

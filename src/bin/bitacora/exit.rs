@@ -119,6 +119,12 @@ pub(crate) fn error_line(message: &str) {
     let _ = writeln!(io::stderr().lock(), "error: {message}");
 }
 
+/// Writes one line of warning.
+pub(crate) fn warning_line(message: &str) {
+    // Nobody can be told that standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "warning: {message}");
+}
+
 /// Prints the error line, if there is one to print, and gives the exit code.
 pub(crate) fn conclude(outcome: Outcome) -> ExitCode {
     let code = outcome.unwrap_or_else(|failure| {

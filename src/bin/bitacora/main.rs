@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Verb::Tail(args) => printing(json, |output| verbs::tail::run(args, output)),
         Verb::Streams(args) => printing(json, |output| verbs::streams::run(args, output)),
         Verb::Info(args) => printing(json, |output| verbs::info::run(args, output)),
+        Verb::Stats(args) => printing(json, |output| verbs::stats::run(args, output)),
+        Verb::CheckDisk(args) => printing(json, |output| verbs::check_disk::run(args, output)),
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
         Verb::Backup(args) => printing(json, |output| verbs::backup::run(args, output)),
         Verb::Repair(args) => printing(json, |output| verbs::repair::run(args, output)),

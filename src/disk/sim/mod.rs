@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, SharedWord, map};
+use super::{DirectoryEntry, Disk, DiskFile, DiskLock, EntryKind, Mapping, OpenMode, Room, SharedWord, map};
 use crate::sync::leaf::Mutex;
 
 mod crash;
@@ -359,6 +359,13 @@ impl Disk for SimulatedDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             found => Ok(volume.file(found?)?.locked),
         }
+    }
+
+    /// No operation of a store's: nothing that is written depends on it, so it is neither counted nor made to fail.
+    fn room(&self, _path: &Path) -> io::Result<Option<Room>> {
+        let total_bytes = self.options().capacity_bytes;
+        let free_bytes = self.shared.volume.lock().room();
+        Ok(total_bytes.map(|total_bytes| Room { free_bytes, total_bytes }))
     }
 }
 

@@ -265,7 +265,7 @@ impl Volume {
     // Changing files.
 
     /// How much longer the files may get, all together.
-    fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         let Some(capacity) = self.options.capacity_bytes else { return u64::MAX };
         let used: u64 =
             self.files().iter().filter_map(|(_, node)| self.file(*node).ok()).map(|file| file.cache().length()).sum();

@@ -44,8 +44,8 @@ pub(crate) struct RecoverArgs {
 /// Say whether the wallets and the payments of a store are well: what a recovery would find, without carrying it out.
 ///
 /// {"is_well","last_sequence","services": [{"service_id","last_event_sequence","last_snapshot_id","events_behind","pending"}],
-/// "payments": {"open","in_doubt","overdue","parked"},"findings"}. Works beside a writer, and locks and writes nothing. Exit 1
-/// where it is not well: where there are findings, or a payment is parked for review.
+/// "payments": {"open","in_doubt","overdue","parked"},"findings","disk"}. Works beside a writer, and locks and writes nothing. Exit 1
+/// where it is not well: where there are findings, a payment is parked for review, or the disk is about to be full.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  bitacora health till-data --json")]
 pub(crate) struct HealthArgs {

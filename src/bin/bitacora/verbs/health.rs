@@ -14,9 +14,10 @@ use bitacora::service::{
 };
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
-use bitacora::{Store, Timestamp};
+use bitacora::{DiskLevel, DiskSpace, Store, Timestamp};
 use serde::Serialize;
 
+use super::disk_space;
 use super::money::Unreachable;
 use crate::args::HealthArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
@@ -30,6 +31,7 @@ struct Document {
     services: Vec<ServiceLine>,
     payments: PaymentsCount,
     findings: Vec<Finding>,
+    disk: DiskSpace,
 }
 
 #[derive(Serialize)]
@@ -71,12 +73,15 @@ pub(crate) fn run(args: &HealthArgs, output: &mut Output) -> Outcome {
         events_behind: last_sequence.get().saturating_sub(point.last_event_sequence.get()),
         pending: point.pending,
     };
+    let disk = store.disk_space()?;
+    disk_space::warn(&disk);
     let document = Document {
-        is_well: findings.is_empty() && payments.parked == 0,
+        is_well: findings.is_empty() && payments.parked == 0 && disk.level < DiskLevel::Critical,
         last_sequence: last_sequence.get(),
         services: vec![service(WALLETS_SERVICE, wallets_point), service(PAYMENTS_SERVICE, payments_point)],
         payments,
         findings,
+        disk,
     };
     print(&document, output)?;
     Ok(if document.is_well { FINE } else { NO })
@@ -133,7 +138,7 @@ fn print(document: &Document, output: &mut Output) -> Result<(), Failure> {
     if output.is_json() {
         return output.json(document);
     }
-    output.facts(&[
+    let mut facts = vec![
         ("is_well", document.is_well.to_string()),
         ("last_sequence", document.last_sequence.to_string()),
         ("payments_open", document.payments.open.to_string()),
@@ -141,7 +146,9 @@ fn print(document: &Document, output: &mut Output) -> Result<(), Failure> {
         ("payments_overdue", document.payments.overdue.to_string()),
         ("payments_parked", document.payments.parked.to_string()),
         ("findings", document.findings.len().to_string()),
-    ])?;
+    ];
+    facts.extend(disk_space::facts(&document.disk));
+    output.facts(&facts)?;
     let services = document.services.iter().map(|service| {
         let (sequence, behind) = (service.last_event_sequence.to_string(), service.events_behind.to_string());
         let pending = service.pending.len().to_string();

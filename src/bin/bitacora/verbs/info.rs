@@ -1,7 +1,9 @@
 //! `bitacora info`: what a store is and holds.
 
+use bitacora::DiskSpace;
 use serde::Serialize;
 
+use super::disk_space;
 use super::store_report::StoreReport;
 use crate::args::StoreArgs;
 use crate::exit::{FINE, Outcome};
@@ -20,12 +22,15 @@ struct Document<'a> {
     reserve_bytes: u64,
     index_bytes: u64,
     streams: u64,
+    disk: DiskSpace,
     /// What the last open to write found and did.
     last_recovery: Option<StoreReport<'a>>,
 }
 
 pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
-    let info = super::open_to_read(&args.dir)?.info()?;
+    let store = super::open_to_read(&args.dir)?;
+    let (info, disk) = (store.info()?, store.disk_space()?);
+    disk_space::warn(&disk);
     let document = Document {
         store_id: info.store_id.to_string(),
         format: info.format_version,
@@ -37,13 +42,14 @@ pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
         reserve_bytes: info.reserve_bytes,
         index_bytes: info.index_bytes,
         streams: info.streams,
+        disk,
         last_recovery: info.last_recovery.as_ref().map(StoreReport::new),
     };
     if output.is_json() {
         output.json(&document)?;
         return Ok(FINE);
     }
-    output.facts(&[
+    let mut facts = vec![
         ("store_id", document.store_id),
         ("format", document.format.to_string()),
         ("first_sequence", document.first_sequence.to_string()),
@@ -54,7 +60,9 @@ pub(crate) fn run(args: &StoreArgs, output: &mut Output) -> Outcome {
         ("reserve_bytes", document.reserve_bytes.to_string()),
         ("index_bytes", document.index_bytes.to_string()),
         ("streams", document.streams.to_string()),
-        ("last_recovery", document.last_recovery.as_ref().map_or_else(String::new, StoreReport::line)),
-    ])?;
+    ];
+    facts.extend(disk_space::facts(&document.disk));
+    facts.push(("last_recovery", document.last_recovery.as_ref().map_or_else(String::new, StoreReport::line)));
+    output.facts(&facts)?;
     Ok(FINE)
 }

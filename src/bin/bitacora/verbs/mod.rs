@@ -2,8 +2,10 @@
 
 pub(crate) mod append;
 pub(crate) mod backup;
+pub(crate) mod check_disk;
 pub(crate) mod command;
 pub(crate) mod diff;
+mod disk_space;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod health;
@@ -17,6 +19,7 @@ pub(crate) mod payments;
 pub(crate) mod recover;
 pub(crate) mod repair;
 pub(crate) mod snapshots;
+pub(crate) mod stats;
 mod store_report;
 pub(crate) mod streams;
 pub(crate) mod tail;
