@@ -84,7 +84,9 @@ impl Commit {
     /// Adds events for a stream.
     #[must_use]
     pub fn append(mut self, stream: &StreamId, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
-        self.draft.reserve(events.len(), events.iter().map(|event| record::bytes_about(stream, event.into())).sum());
+        let bytes = events.iter().map(|event| record::bytes_about(stream, event.into())).sum::<usize>();
+        // What goes beyond is refused, and needs no room.
+        self.draft.reserve(events.len().min(limits::COMMIT_EVENTS_MAX), bytes.min(limits::COMMIT_BYTES_MAX));
         self.runs.push(StreamRun { stream: stream.clone(), expected, events: events.len() });
         events.iter().for_each(|event| self.encode(stream, event.into()));
         self

@@ -61,7 +61,7 @@ impl EventIds<'_> {
             (None, None) => {
                 let millis = self.clock.now().as_micros().max(0).cast_unsigned() / 1_000;
                 let events = u64::try_from(self.events).unwrap_or(u64::MAX);
-                (millis << 16 | source.upper, source.next.fetch_add(events, Ordering::Relaxed))
+                ((millis << 16) | source.upper, source.next.fetch_add(events, Ordering::Relaxed))
             }
         };
         self.last = Some((upper, count));

@@ -121,9 +121,7 @@ fn open_beside(environment: &Environment, root: &Path, store_id: StoreId, standi
     };
     check_end(&walked, has_writer, bound, &last.header, witnesses, &control)?;
     let sequence = walked.position.next.previous();
-    if let Some(segment) = log_files.last() {
-        segment.start(Arc::clone(&last.file));
-    }
+    log_files.last().into_iter().for_each(|segment| segment.start(Arc::clone(&last.file)));
     let options = Options::new();
     let time = StoreClock::start(options.clock.as_ref(), walked.position.timestamp, options.clock_step_max);
     Ok(Shared {
