@@ -123,10 +123,10 @@ pub use store::EventStream;
 pub use store::{
     Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
     CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, ScrubOptions,
+    ScrubProgress, ScrubReport, Scrubber, SequenceRange, Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss,
+    Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup, backup_in,
+    backup_with, repair, repair_in, repair_plan, repair_plan_in, scrub, scrub_in, scrub_status, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,
