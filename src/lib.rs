@@ -71,7 +71,8 @@
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the [wallet](docs::wallet),
 //! [payments](docs::payments) and [sagas](docs::sagas) of one's own, how to follow the log ([subscriptions](docs::subscriptions)),
 //! what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
-//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
+//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), what to choose for a
+//! machine ([tuning](docs::tuning)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!

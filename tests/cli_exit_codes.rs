@@ -15,6 +15,7 @@ const READERS: &[&[&str]] = &[
     &["streams"],
     &["info"],
     &["verify"],
+    &["scrub"],
     &["wallet", "7"],
     &["wallets"],
     &["explain", "7"],

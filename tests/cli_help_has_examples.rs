@@ -27,6 +27,7 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "streams",
         "info",
         "verify",
+        "scrub",
         "backup",
         "repair",
         "wallet",

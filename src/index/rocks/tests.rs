@@ -104,7 +104,7 @@ fn a_reader_removes_its_temporary_folder() {
         &path,
         families,
     );
-    let reader = RocksIndex::new(db.unwrap(), Some(scratch), &directory, STORE).unwrap();
+    let reader = RocksIndex::new(db.unwrap(), Some(scratch), &directory, STORE, IndexBounds::default()).unwrap();
     assert!(path.exists());
     reader.close().unwrap();
     assert!(!path.exists());

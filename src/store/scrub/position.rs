@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let bytes = Position::first(StoreId::from_bytes([1; 16]), Timestamp::from_micros(1)).encode().unwrap();
-        let golden: Vec<u8> = [&b"BITASCRB\x01\x00"[..], &[1; 16], &[1, 2], &[0; 13]].concat();
+        let golden: Vec<u8> = [&b"BITASCRB\x01\x00"[..], &[1; 16], &[1, 2], &[0; 12]].concat();
         assert_eq!(bytes[..bytes.len() - 4], golden);
     }
 

@@ -11,7 +11,7 @@ use super::position::{self, Position};
 use super::{FINDINGS_MAX, ScrubOptions, ScrubProgress, ScrubReport};
 use crate::disk::{Disk, DiskFile, EntryKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::control::{self, Control};
+use crate::format::control::{self, CleanClose, Control};
 use crate::format::segment;
 use crate::log::files::{self, LogFiles, Segment};
 use crate::recovery::examine::{self, CONTROL, LOG};
@@ -99,6 +99,11 @@ impl Look {
     /// How far the segment that is written to is to be read.
     fn bound(&self) -> Sequence {
         if self.has_writer && self.control.shows_synced_only { self.control.durable } else { Sequence::MAX }
+    }
+
+    /// How the log ends, where it was closed and nobody has written since.
+    fn closed(&self) -> Option<CleanClose> {
+        self.control.clean.filter(|clean| !self.has_writer && clean.session == self.control.session)
     }
 
     /// The segment after the last one that was read, and whether it is the last of all.
@@ -293,6 +298,14 @@ impl<'a> Run<'a> {
         if reached < proven {
             let detail = format!("events through sequence {proven} were durable, and the log ends at {reached}");
             found.find(FindingKind::Missing, LOG, None, reached.next(), detail);
+        }
+        // Behind the last event is the mark of the close, which can be damaged while no event is; an open refuses that, too.
+        if let (Some(clean), Some((segment, end))) = (look.closed(), log.joint)
+            && found.is_ok()
+            && (clean.last, clean.offset, clean.chain) != (end.next.previous(), end.offset, end.chain)
+        {
+            let detail = format!("expected the log to end at offset {}, as it was closed", clean.offset);
+            found.find(FindingKind::Frame, LogFiles::label(segment), Some(end.offset), end.next, detail);
         }
     }
 

@@ -131,7 +131,10 @@ fn what_is_found_is_what_verify_finds() {
             let at = at as u64;
             world.disk.flip_bit(path, at, 3).unwrap();
             let (scrubbed, verified) = (world.scrub().unwrap(), verify_in(&world.environment(), ROOT).unwrap());
-            assert_eq!(scrubbed.findings, verified.findings, "{} at {at}", path.display());
+            let label = format!("{} at {at}: {:?}, {:?}", path.display(), scrubbed.findings, verified.findings);
+            assert_eq!(scrubbed.is_ok(), verified.is_ok(), "{label}");
+            // Of the log's end the index has its own to say.
+            assert!(number == 2 || scrubbed.findings == verified.findings, "{label}");
             found += scrubbed.findings.len();
             world.disk.flip_bit(path, at, 3).unwrap();
         }
