@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// What may be read at once after a pause: a window of a scan.
-const BURST_BYTES: u64 = 256 * 1024;
+pub(super) const BURST_BYTES: u64 = 256 * 1024;
 
 /// Says how long to wait for what was read. What is read at once may be more than was saved up; it is waited for afterwards.
 #[derive(Clone, Copy, Debug)]

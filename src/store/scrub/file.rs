@@ -92,7 +92,9 @@ impl ScrubFile {
                 has_failed = true;
                 piece.fill(0);
                 let mut bad = self.bad.lock();
-                bad.insert(place, (to_u64(piece.len()), error.to_string()));
+                // The whole sector, wherever in it the read began.
+                let start = sector_end - to_u64(SECTOR_BYTES);
+                bad.insert(start, (sector_end.min(self.length) - start, error.to_string()));
                 if bad.len() > BAD_SECTORS_MAX {
                     return Err(error);
                 }

@@ -295,7 +295,9 @@ impl<'a> Run<'a> {
             (false, _) => log.promised,
         };
         let proven = look.control.clean_sequence().max(synced);
-        if reached < proven {
+        // What cannot be read is told already.
+        let is_read = !found.findings.iter().any(|finding| finding.kind == FindingKind::Read);
+        if reached < proven && is_read {
             let detail = format!("events through sequence {proven} were durable, and the log ends at {reached}");
             found.find(FindingKind::Missing, LOG, None, reached.next(), detail);
         }
@@ -417,10 +419,10 @@ impl<'a> Run<'a> {
         let (disk, place, position) = (self.disk.as_ref(), &self.place, &self.position);
         let mut outcome = Ok(());
         self.host.keep(&mut || outcome = position::save(disk, place, position));
-        if let Err(error) = &outcome {
-            if self.keeps_position {
-                tracing::warn!(%error, place = %self.place.display(), "how far a scrub came cannot be noted");
-            }
+        if let Err(error) = outcome.as_ref()
+            && self.keeps_position
+        {
+            tracing::warn!(%error, place = %self.place.display(), "how far a scrub came cannot be noted");
         }
         self.keeps_position = outcome.is_ok();
         self.kept_at = Some(self.host.elapsed());
