@@ -28,9 +28,10 @@ impl Bucket {
         self.paid = self.paid.max(floor) + cost(bytes, rate);
     }
 
-    /// How long to wait at `now` before more is read.
+    /// How long to wait at `now` before more is read, in whole microseconds: no clock tells less.
     pub(super) fn wait(&self, now: Duration) -> Duration {
-        if self.rate.is_none() { Duration::ZERO } else { self.paid.saturating_sub(now) }
+        let left = if self.rate.is_none() { Duration::ZERO } else { self.paid.saturating_sub(now) };
+        Duration::from_micros(u64::try_from(left.as_micros()).unwrap_or(u64::MAX))
     }
 }
 

@@ -138,6 +138,8 @@ pub(super) struct Run<'a> {
     keeps_position: bool,
     kept_at: Option<Duration>,
     bucket: Bucket,
+    /// The last segment when this run began. What came behind it is for the next pass: a writer may be faster than the scrub.
+    last: Option<Sequence>,
     /// Bytes read of the segment that is being read.
     segment_bytes: u64,
     total_bytes: u64,
@@ -183,6 +185,7 @@ impl<'a> Run<'a> {
             keeps_position: true,
             kept_at: None,
             bucket,
+            last: look.files.last().map(|segment| segment.first),
             segment_bytes: 0,
             total_bytes,
         })
@@ -224,8 +227,9 @@ impl<'a> Run<'a> {
     fn read_segment(&mut self) -> Result<bool> {
         let mut looks = 1;
         loop {
+            let is_over = self.position.read.is_some() && self.position.read >= self.last;
             let look = Look::at(&self.disk, self.root, self.store_id)?;
-            let Some((segment, is_last)) = look.next(self.position.read) else {
+            let Some((segment, is_last)) = look.next(self.position.read).filter(|_| !is_over) else {
                 self.check_empty(&look);
                 return Ok(false);
             };
