@@ -114,7 +114,10 @@ fn no_store_is_3_a_damaged_identity_is_4_and_a_bad_rate_is_2() {
     std::fs::write(&identity, bytes).unwrap();
     let assert = place.command("scrub", &["--json"]).assert().code(4).stdout("");
     let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-    assert!(error.starts_with("error: identity at offset 0: ") && error.lines().count() == 1, "{error}");
+    assert!(
+        error.starts_with("error: the store is damaged: identity at offset 0: ") && error.lines().count() == 1,
+        "{error}"
+    );
 }
 
 #[test]

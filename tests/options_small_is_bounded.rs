@@ -99,7 +99,7 @@ fn load(store: &Store, peaks: &mut Peaks) {
 fn save_snapshot(store: &Store, aggregate: u64, last: Sequence) {
     let event = store.event(last).unwrap().unwrap();
     let snapshot = Snapshot {
-        snapshot_id: format!("till-{aggregate}@{last}"),
+        snapshot_id: format!("till-{aggregate}@{}", event.version),
         aggregate_type: "till".into(),
         aggregate_id: aggregate.to_string(),
         timestamp: event.timestamp,
