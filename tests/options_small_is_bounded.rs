@@ -16,7 +16,7 @@ use bitacora::{
 };
 
 /// What the page on tuning states for a process that does this much with a small store.
-const ANONYMOUS_BYTES_MAX: u64 = 48 * 1024 * 1024;
+const ANONYMOUS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const OPEN_FILES_MAX: u64 = 64;
 
 const EVENTS: u64 = 300_000;
