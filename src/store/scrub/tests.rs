@@ -308,7 +308,7 @@ fn beside_a_writer_that_appends_and_rolls_nothing_is_found_and_all_is_read() {
             })
             .unwrap();
         assert!(report.is_ok(), "{durability:?}: {:?}", report.findings);
-        assert!(report.last_sequence >= before && report.segments > 4, "{durability:?}: {report:?}");
+        assert!(report.last_sequence >= before && report.segments >= 3, "{durability:?}: {report:?}");
         store.close().unwrap();
         drop(store);
         let store = world.open(store_options());
