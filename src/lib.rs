@@ -71,7 +71,8 @@
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the [wallet](docs::wallet),
 //! [payments](docs::payments) and [sagas](docs::sagas) of one's own, how to follow the log ([subscriptions](docs::subscriptions)),
 //! what to watch in a running store ([observing](docs::observing)), what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
-//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), and how all of it is tried
+//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), what to choose for a
+//! machine ([tuning](docs::tuning)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!
@@ -132,9 +133,10 @@ pub use store::{
     Align, AllEvents, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, Consumer,
     ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST, Environment,
     EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome,
-    RepairPlan, SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents,
-    StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup,
-    backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify, verify_in,
+    RepairPlan, ScrubOptions, ScrubProgress, ScrubReport, Scrubber, SequenceRange, StatsRecord, Store, StoreInfo,
+    StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket,
+    TornTail, VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan,
+    repair_plan_in, scrub, scrub_in, scrub_status, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, NewEventRef, Receipt, Sequence, StoreId,

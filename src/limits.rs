@@ -75,8 +75,24 @@ pub const POSTING_EVENTS_MAX: usize = 1_024;
 /// A snapshot's state, bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Finished segments that are kept mapped.
+/// Finished segments that are kept mapped, by default.
 pub const MAPS_MAX: usize = 64;
+
+/// What the index on disk may take in memory, bytes, by default: the index of about a million events in a cache, so that reading
+/// streams of so many reads no block twice, and two write buffers.
+pub const INDEX_MEMORY_BYTES_DEFAULT: u64 = 20 * 1024 * 1024;
+
+/// The same at least: below it a look-up reads the index's filters from disk each time.
+pub const INDEX_MEMORY_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// Files that the index on disk keeps open, by default: tables of a gigabyte.
+pub const INDEX_OPEN_FILES_DEFAULT: u32 = 128;
+
+/// The same at least: RocksDB takes some for itself, and a compaction has several tables open at once.
+pub const INDEX_OPEN_FILES_MIN: u32 = 32;
+
+/// The same at most: more than any system lets a program open.
+pub const INDEX_OPEN_FILES_MAX: u32 = 1_048_576;
 
 /// How far a clock may be set ahead while a store is open: time servers and quartzes are never off by so much, wrong time zones
 /// and dates by more.

@@ -16,6 +16,7 @@ const READERS: &[&[&str]] = &[
     &["info"],
     &["stats"],
     &["verify"],
+    &["scrub"],
     &["wallet", "7"],
     &["wallets"],
     &["explain", "7"],

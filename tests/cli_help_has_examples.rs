@@ -29,6 +29,7 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "stats",
         "check-disk",
         "verify",
+        "scrub",
         "backup",
         "repair",
         "wallet",

@@ -86,6 +86,14 @@ impl DiskFile for LatchedFile {
         self.file.read_at(buffer, offset)
     }
 
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_past_cache(buffer, offset)
+    }
+
+    fn read_medium(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_medium(buffer, offset)
+    }
+
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
         self.latch.check()?;
         match self.file.write_at(parts, offset) {

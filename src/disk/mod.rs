@@ -158,6 +158,25 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`read_at`](Self::read_at), for bytes that nobody will ask for again soon: what was not in the system's page cache before
+    /// does not stay there, so that a long read does not drive out what others use. Where the system cannot do that, and in
+    /// memory, it is `read_at`.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(buffer, offset)
+    }
+
+    /// As [`read_past_cache`](Self::read_past_cache), from the medium itself where the system can do that: a page that is cached is
+    /// no proof of what the medium holds. Not for a file that is being written: writers would wait for the read.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn read_medium(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_past_cache(buffer, offset)
+    }
+
     /// Writes the parts one after another at `offset`, growing the file where they reach beyond it; returns how
     /// many bytes were taken, which may be fewer than given.
     ///

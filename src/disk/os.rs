@@ -18,6 +18,9 @@ use crate::sabotage::{self, Defect};
 use crate::sync::leaf::AtomicU64;
 use crate::sync::leaf::{Condvar, Mutex};
 
+#[cfg(target_os = "linux")]
+mod direct;
+
 /// The owner alone may read and write what a store holds: it is money and names.
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
@@ -192,6 +195,19 @@ struct OsFile {
 impl DiskFile for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        direct::read_past_cache(&self.file, buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn read_medium(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match direct::read_medium(&self.file, buffer, offset) {
+            Err(error) if direct::is_unable(&error) => direct::read_past_cache(&self.file, buffer, offset),
+            read => read,
+        }
     }
 
     #[cfg(target_os = "linux")]

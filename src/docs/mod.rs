@@ -48,5 +48,8 @@ pub mod format {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
+#[doc = include_str!("tuning.md")]
+pub mod tuning {}
+
 #[doc = include_str!("testing.md")]
 pub mod testing {}

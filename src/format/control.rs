@@ -11,7 +11,7 @@
 //! The clean-close record is evidence: whatever it names had been durable, now and for ever. Where its session is that of the
 //! file, nothing was written since.
 
-use super::bytes::Bytes;
+use super::bytes::{Bytes, is_zero};
 use super::checksum::crc32;
 use super::record::set;
 use crate::types::{Sequence, StoreId};
@@ -102,6 +102,17 @@ pub(crate) fn decode(bytes: &[u8], store_id: StoreId) -> Control {
     parse(bytes, store_id).unwrap_or_default()
 }
 
+/// What is damaged in the file, if anything; zeros are what a store has that was never closed.
+pub(crate) fn damage(bytes: &[u8], store_id: StoreId) -> Option<&'static str> {
+    let is_written = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| !is_zero(bytes));
+    if !bytes.starts_with(MAGIC) && is_written(bytes.get(..MAGIC.len())) {
+        return Some("another magic");
+    }
+    let start = usize::try_from(CLEAN_OFFSET).ok()?;
+    let is_damaged = is_written(bytes.get(start..start + CLEAN_BYTES)) && parse_clean(bytes, store_id).is_none();
+    is_damaged.then_some("the mark of a clean close with a checksum that fails, or of another store")
+}
+
 fn parse(bytes: &[u8], store_id: StoreId) -> Option<Control> {
     let mut fields = Bytes::new(bytes);
     fields.array::<8>().filter(|magic| magic == MAGIC)?;
@@ -134,6 +145,7 @@ mod tests {
         let store_id = StoreId::from_bytes([5; 16]);
         let mut bytes = vec![0; BYTES];
         assert_eq!(decode(&bytes, store_id), Control::default());
+        assert_eq!(damage(&bytes, store_id), None);
         set(&mut bytes, 0, &encode_start(Sequence::new(9), true, 4));
         let started = Control { durable: Sequence::new(9), shows_synced_only: true, session: 4, clean: None };
         assert_eq!(decode(&bytes, store_id), started);
@@ -141,10 +153,16 @@ mod tests {
         set(&mut bytes, 512, &encode_clean(store_id, &clean));
         assert_eq!(decode(&bytes, store_id), Control { clean: Some(clean), ..started });
         assert_eq!(decode(&bytes, StoreId::from_bytes([6; 16])).clean, None);
+        assert_eq!(damage(&bytes, store_id), None);
+        assert!(damage(&bytes, StoreId::from_bytes([6; 16])).is_some());
+        let mut foreign = bytes.clone();
+        foreign[0] ^= 1;
+        assert_eq!(damage(&foreign, store_id), Some("another magic"));
         for byte in 512..512 + CLEAN_BYTES {
             let mut damaged = bytes.clone();
             damaged[byte] ^= 1;
             assert_eq!(decode(&damaged, store_id).clean, None, "byte {byte}");
+            assert!(damage(&damaged, store_id).is_some(), "byte {byte}");
         }
     }
 

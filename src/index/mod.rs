@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::control::LogEnd;
+use crate::limits;
 use crate::types::{Sequence, StoreId, StreamId, Timestamp, Version};
 
 pub(crate) mod checkpoints;
@@ -263,6 +264,21 @@ pub trait Index: Send + Sync + fmt::Debug {
     fn bytes(&self) -> Result<u64>;
 }
 
+/// How much an index on disk may take beside the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexBounds {
+    /// Caches and write buffers, bytes.
+    pub memory_bytes: u64,
+    /// Files kept open.
+    pub open_files_max: u32,
+}
+
+impl Default for IndexBounds {
+    fn default() -> Self {
+        Self { memory_bytes: limits::INDEX_MEMORY_BYTES_DEFAULT, open_files_max: limits::INDEX_OPEN_FILES_DEFAULT }
+    }
+}
+
 /// Makes indices for a store's folder.
 pub trait IndexProvider: Send + Sync + fmt::Debug {
     /// What the index in `directory` says about the log. Changes nothing there.
@@ -285,4 +301,10 @@ pub trait IndexProvider: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Io`: it cannot be removed.
     fn remove(&self, directory: &Path) -> Result<()>;
+
+    /// A provider of the same indices that keep to these bounds where they are opened to write; `None` where they know none.
+    fn bounded(&self, bounds: IndexBounds) -> Option<Arc<dyn IndexProvider>> {
+        let _ = bounds;
+        None
+    }
 }

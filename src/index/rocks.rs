@@ -25,7 +25,8 @@ use crate::types::{Sequence, StoreId, StreamId, Version};
 use super::keys::{self, IDENTITY_KEY, STATE_SEQUENCE_KEY};
 use super::lookup::{self, Entries, Start, Visit};
 use super::{
-    Direction, Index, IndexBatch, IndexEvidence, IndexProvider, KeyEntry, Place, StateWrite, StreamHead, Watermark,
+    Direction, Index, IndexBatch, IndexBounds, IndexEvidence, IndexProvider, KeyEntry, Place, StateWrite, StreamHead,
+    Watermark,
 };
 
 mod folder;
@@ -44,6 +45,32 @@ pub struct RocksIndexProvider;
 
 impl IndexProvider for RocksIndexProvider {
     fn evidence(&self, directory: &Path, store_id: StoreId) -> IndexEvidence {
+        Bounded::default().evidence(directory, store_id)
+    }
+
+    fn open(&self, directory: &Path, store_id: StoreId) -> Result<Arc<dyn Index>> {
+        Bounded::default().open(directory, store_id)
+    }
+
+    fn open_read_only(&self, directory: &Path, store_id: StoreId) -> Result<Arc<dyn Index>> {
+        Bounded::default().open_read_only(directory, store_id)
+    }
+
+    fn remove(&self, directory: &Path) -> Result<()> {
+        Bounded::default().remove(directory)
+    }
+
+    fn bounded(&self, bounds: IndexBounds) -> Option<Arc<dyn IndexProvider>> {
+        Some(Arc::new(Bounded(bounds)))
+    }
+}
+
+/// Makes indices that keep to bounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bounded(IndexBounds);
+
+impl IndexProvider for Bounded {
+    fn evidence(&self, directory: &Path, store_id: StoreId) -> IndexEvidence {
         let look = || -> Result<IndexEvidence> {
             // Asked first because opening would make the folder.
             if !folder::has_database(directory)? {
@@ -53,9 +80,10 @@ impl IndexProvider for RocksIndexProvider {
                 return Ok(IndexEvidence::Unusable(damage));
             }
             records::check(directory)?;
-            let families = tuning::families(&tuning::cache());
-            let db = DB::open_cf_descriptors_read_only(&tuning::database(Role::Witness), directory, families, false)
-                .map_err(|error| folder::failed("open read-only", directory, error))?;
+            let families = tuning::families(&tuning::cache(self.0), self.0);
+            let db =
+                DB::open_cf_descriptors_read_only(&tuning::database(Role::Witness, self.0), directory, families, false)
+                    .map_err(|error| folder::failed("open read-only", directory, error))?;
             check_identity(&db, directory, store_id)?;
             let watermark = lookup::watermark(&family(&db, directory, INDEX_FAMILY)?, store_id)?;
             let state_sequence = lookup::state_sequence(&family(&db, directory, STATE_FAMILY)?)?;
@@ -69,13 +97,13 @@ impl IndexProvider for RocksIndexProvider {
         folder::make(directory)?;
         records::check(directory)?;
         folder::fresh_ingest_file(directory)?;
-        let families = tuning::families(&tuning::cache());
-        let db = DB::open_cf_descriptors(&tuning::database(Role::Writer), directory, families)
+        let families = tuning::families(&tuning::cache(self.0), self.0);
+        let db = DB::open_cf_descriptors(&tuning::database(Role::Writer, self.0), directory, families)
             .map_err(|error| folder::failed("open", directory, error))?;
         if is_new {
             write_identity(&db, directory, store_id)?;
         }
-        Ok(Arc::new(RocksIndex::new(db, None, directory, store_id)?))
+        Ok(Arc::new(RocksIndex::new(db, None, directory, store_id, self.0)?))
     }
 
     fn open_read_only(&self, directory: &Path, store_id: StoreId) -> Result<Arc<dyn Index>> {
@@ -85,17 +113,21 @@ impl IndexProvider for RocksIndexProvider {
         let open = || -> Result<Arc<dyn Index>> {
             records::check(directory)?;
             let scratch = Scratch::new()?;
-            let families = tuning::families(&tuning::cache());
-            let options = tuning::database(Role::Secondary);
+            let families = tuning::families(&tuning::cache(self.0), self.0);
+            let options = tuning::database(Role::Secondary, self.0);
             let db = DB::open_cf_descriptors_as_secondary(&options, directory, scratch.path(), families)
                 .map_err(|error| folder::failed("open as secondary", directory, error))?;
-            Ok(Arc::new(RocksIndex::new(db, Some(scratch), directory, store_id)?))
+            Ok(Arc::new(RocksIndex::new(db, Some(scratch), directory, store_id, self.0)?))
         };
         attempt(SECONDARY_ATTEMPTS, || Ok(()), open)
     }
 
     fn remove(&self, directory: &Path) -> Result<()> {
         folder::remove(directory)
+    }
+
+    fn bounded(&self, bounds: IndexBounds) -> Option<Arc<dyn IndexProvider>> {
+        Some(Arc::new(Self(bounds)))
     }
 }
 
@@ -205,6 +237,7 @@ struct Open {
 struct RocksIndex {
     directory: PathBuf,
     store_id: StoreId,
+    bounds: IndexBounds,
     /// `None` once closed. Readers and writers hold it shared, so that a close waits for them.
     open: RwLock<Option<Open>>,
     watermark: Mutex<Option<Watermark>>,
@@ -232,13 +265,14 @@ fn read_only() -> Error {
 }
 
 impl RocksIndex {
-    fn new(db: DB, scratch: Option<Scratch>, directory: &Path, store_id: StoreId) -> Result<Self> {
+    fn new(db: DB, scratch: Option<Scratch>, directory: &Path, store_id: StoreId, bounds: IndexBounds) -> Result<Self> {
         check_identity(&db, directory, store_id)?;
         let watermark = lookup::watermark(&family(&db, directory, INDEX_FAMILY)?, store_id)?;
         let state_sequence = lookup::state_sequence(&family(&db, directory, STATE_FAMILY)?)?;
         Ok(Self {
             directory: directory.to_owned(),
             store_id,
+            bounds,
             open: RwLock::new(Some(Open { db, scratch })),
             watermark: Mutex::new(watermark),
             state_sequence: Mutex::new(state_sequence),
@@ -283,7 +317,7 @@ impl RocksIndex {
 
     fn build(&self, file: &Path, batch: &IndexBatch) -> Result<()> {
         let failed = |error| folder::failed("build a batch", &self.directory, error);
-        let options = tuning::index_family(&tuning::cache());
+        let options = tuning::index_family(&tuning::cache(self.bounds));
         let mut writer = SstFileWriter::create(&options);
         writer.open(file).map_err(failed)?;
         lookup::each_entry(batch, |key, value| writer.put(key, value).map_err(failed))?;

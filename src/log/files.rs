@@ -103,6 +103,22 @@ impl LogFiles {
     /// The segment has its seal.
     pub(crate) fn sealed(&self, first: Sequence) {
         self.unsealed.lock().remove(&first);
+        let is_mapped = self.maps.lock().has(first);
+        if !is_mapped {
+            self.forget_anchors(first);
+        }
+    }
+
+    /// Keeps at most so many finished segments mapped.
+    pub(crate) fn bound_maps(&self, segments_max: usize) {
+        self.maps.lock().segments_max = segments_max.max(1);
+    }
+
+    /// Who looks for an anchor next reads them from the seal: they are a thousandth of the log, which memory must not grow with.
+    fn forget_anchors(&self, first: Sequence) {
+        if let Some(segment) = self.named(first) {
+            *segment.anchors.write() = None;
+        }
     }
 
     /// The segment's seal turned out to be of no use.
@@ -177,7 +193,8 @@ impl LogFiles {
         // What was mapped while it grew has its pages in place.
         let grown = segment.growing.lock().take().and_then(GrowingMapping::finished);
         let mapping = grown.map_or_else(|| self.open(segment.first)?.map().map_err(failed), Ok)?;
-        self.maps.lock().put(segment.first, mapping.clone());
+        let evicted = self.maps.lock().put(segment.first, mapping.clone());
+        evicted.into_iter().for_each(|first| self.forget_anchors(first));
         Ok(Source::Map(mapping))
     }
 
@@ -451,10 +468,17 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The mappings used last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct MapCache {
     entries: Vec<(Sequence, Mapping, u64)>,
     uses: u64,
+    segments_max: usize,
+}
+
+impl Default for MapCache {
+    fn default() -> Self {
+        Self { entries: Vec::new(), uses: 0, segments_max: limits::MAPS_MAX }
+    }
 }
 
 impl MapCache {
@@ -466,14 +490,21 @@ impl MapCache {
         Some(entry.1.clone())
     }
 
-    fn put(&mut self, first: Sequence, mapping: Mapping) {
+    fn has(&self, first: Sequence) -> bool {
+        self.entries.iter().any(|entry| entry.0 == first)
+    }
+
+    /// Keeps a mapping; those that are given up for it.
+    fn put(&mut self, first: Sequence, mapping: Mapping) -> Vec<Sequence> {
         self.uses += 1;
         self.entries.retain(|entry| entry.0 != first);
-        if self.entries.len() >= limits::MAPS_MAX {
+        let mut evicted = Vec::new();
+        while self.entries.len() >= self.segments_max {
             let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.2).map(|(at, _)| at);
-            oldest.map(|at| self.entries.swap_remove(at));
+            evicted.extend(oldest.map(|at| self.entries.swap_remove(at).0));
         }
         self.entries.push((first, mapping, self.uses));
-        assert!(self.entries.len() <= limits::MAPS_MAX, "mappings are bounded");
+        assert!(self.entries.len() <= self.segments_max, "mappings are bounded");
+        evicted
     }
 }

@@ -62,6 +62,9 @@ impl std::fmt::Display for Stop {
     }
 }
 
+/// Told how many bytes a scan has read so far, now and then; its error ends the scan.
+pub(crate) type Pace<'a> = &'a mut dyn FnMut(u64) -> io::Result<()>;
+
 /// Walks one segment.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -145,6 +148,14 @@ impl Scanner {
     /// # Errors
     /// The operating system's, of a read.
     pub(crate) fn look_ahead(&mut self) -> io::Result<Ahead> {
+        self.look_ahead_at(&mut |_| Ok(()))
+    }
+
+    /// The same, at a pace.
+    ///
+    /// # Errors
+    /// The operating system's, of a read, and those of `pace`.
+    pub(crate) fn look_ahead_at(&mut self, pace: Pace<'_>) -> io::Result<Ahead> {
         const STRIDE_BYTES: usize = 64 * 1024;
         let mut ahead = Ahead { content_end: self.position.offset, promise: None };
         let mut offset = self.position.offset;
@@ -162,6 +173,7 @@ impl Scanner {
                 look_for_promise(bytes, stride.len(), offset, self.salt, self.length, &mut ahead.promise);
             }
             offset += to_u64(stride.len());
+            pace(self.bytes_read())?;
         }
         Ok(ahead)
     }
@@ -196,7 +208,16 @@ impl Scanner {
     /// # Errors
     /// The operating system's, of a read.
     pub(crate) fn next_sound(&mut self, offset: u64) -> io::Result<Option<Position>> {
+        self.next_sound_at(offset, &mut |_| Ok(()))
+    }
+
+    /// The same, at a pace.
+    ///
+    /// # Errors
+    /// The operating system's, of a read, and those of `pace`.
+    pub(crate) fn next_sound_at(&mut self, offset: u64, pace: Pace<'_>) -> io::Result<Option<Position>> {
         let mut offset = offset + ALIGNMENT;
+        let mut told = 0;
         while offset + to_u64(HEADER_BYTES) <= self.length {
             let bytes = self.window.get(offset, HEADER_BYTES)?;
             let candidate =
@@ -205,6 +226,10 @@ impl Scanner {
                 let timestamp = self.position.timestamp.min(header.timestamp);
                 let (next, chain) = (header.first_sequence, header.chain);
                 return Ok(Some(Position { offset, next, chain, timestamp, previous_frame: None }));
+            }
+            if self.bytes_read() != told {
+                told = self.bytes_read();
+                pace(told)?;
             }
             offset += ALIGNMENT;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::disk::{Disk, MemoryDisk, OsDisk};
-use crate::index::{IndexProvider, MemoryIndexProvider};
+use crate::index::{IndexBounds, IndexProvider, MemoryIndexProvider};
 
 /// What a store stands on. The default is the operating system's files, and RocksDB where the feature `rocksdb` is on.
 #[derive(Clone, Debug)]
@@ -17,6 +17,12 @@ impl Environment {
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, index: Arc<dyn IndexProvider>) -> Self {
         Self { disk, index }
+    }
+
+    /// The same, whose indices keep to these bounds where they can.
+    pub(crate) fn bounded(&self, bounds: IndexBounds) -> Self {
+        let index = self.index.bounded(bounds).unwrap_or_else(|| Arc::clone(&self.index));
+        Self { index, ..self.clone() }
     }
 
     /// Everything in memory, gone when it is dropped.

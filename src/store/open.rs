@@ -97,8 +97,9 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
         Standing::Store(identity) => (identity, false),
         Standing::Absent | Standing::Unfinished => (create::create(disk.as_ref(), root, options)?, true),
     };
+    let environment = environment.bounded(options.index);
     let mut opening = Opening {
-        environment,
+        environment: &environment,
         options,
         root,
         directory: root.join(LOG),
@@ -130,6 +131,7 @@ impl Opening<'_> {
             self.recover_log(&inventory, &control, &index)?
         };
         log.files.note_seals(&inventory.seals);
+        log.files.bound_maps(self.options.mapped_segments_max);
         let (index, tail) = self.open_index(index, &log)?;
         self.finish(latch, log, index, tail)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::segment::SECTOR_BYTES;
+use crate::index::IndexBounds;
 use crate::limits;
 use crate::sync::AtomicU64;
 use crate::types::StoreId;
@@ -65,6 +66,8 @@ pub struct Options {
     /// `None`: as the segments' size asks for.
     pub(crate) reserve_bytes: Option<u64>,
     pub(crate) tail_events_max: usize,
+    pub(crate) mapped_segments_max: usize,
+    pub(crate) index: IndexBounds,
     pub(crate) idle_mark_after: Duration,
     pub(crate) background: bool,
     pub(crate) clock: Arc<dyn Clock>,
@@ -85,6 +88,8 @@ impl Default for Options {
             align: Align::Packed,
             reserve_bytes: None,
             tail_events_max: limits::TAIL_EVENTS_MAX,
+            mapped_segments_max: limits::MAPS_MAX,
+            index: IndexBounds::default(),
             idle_mark_after: Duration::from_millis(50),
             background: true,
             clock: Arc::new(SystemClock),
@@ -159,6 +164,34 @@ impl Options {
     #[must_use]
     pub fn tail_events_max(mut self, events: usize) -> Self {
         self.tail_events_max = events;
+        self
+    }
+
+    /// Finished segments that are kept mapped into memory, at least 1. Default 64. Their pages are the system's, which takes them
+    /// back when it wants to: this bounds addresses, which are few on 32 bits (so many times the size of a segment), and a
+    /// thousandth of those segments that is kept to find places in them. Fewer cost reads all over the log a system call more
+    /// often.
+    #[must_use]
+    pub fn mapped_segments_max(mut self, segments: usize) -> Self {
+        self.mapped_segments_max = segments;
+        self
+    }
+
+    /// What the index on disk may take in memory, bytes: its cache and its write buffers. Default 20 MiB, at least 2 MiB. With less,
+    /// streams that were not met lately are read from disk more often, and the state's write-ahead log is written out sooner.
+    /// What it takes beside that, while tables are merged, becomes smaller too. A reader has the default.
+    #[must_use]
+    pub fn index_memory_bytes(mut self, bytes: u64) -> Self {
+        self.index.memory_bytes = bytes;
+        self
+    }
+
+    /// Files that the index on disk keeps open. Default 128, from 32 to 1,048,576. There is one for each 8 MiB of the index, and one for
+    /// each segment that was not merged yet; with fewer open ones, a look-up opens a file more often. A reader keeps all of
+    /// them open, because a writer may remove any of them.
+    #[must_use]
+    pub fn index_open_files_max(mut self, files: u32) -> Self {
+        self.index.open_files_max = files;
         self
     }
 
@@ -254,6 +287,25 @@ impl Options {
         }
         if self.tail_events_max == 0 {
             return invalid("tail_events_max is 0, must be at least 1".into());
+        }
+        if self.mapped_segments_max == 0 {
+            return invalid("mapped_segments_max is 0, must be at least 1".into());
+        }
+        if self.index.memory_bytes < limits::INDEX_MEMORY_BYTES_MIN {
+            return invalid(format!(
+                "index_memory_bytes is {}, must be at least {}",
+                self.index.memory_bytes,
+                limits::INDEX_MEMORY_BYTES_MIN
+            ));
+        }
+        let open_files = limits::INDEX_OPEN_FILES_MIN..=limits::INDEX_OPEN_FILES_MAX;
+        if !open_files.contains(&self.index.open_files_max) {
+            return invalid(format!(
+                "index_open_files_max is {}, must be from {} to {}",
+                self.index.open_files_max,
+                limits::INDEX_OPEN_FILES_MIN,
+                limits::INDEX_OPEN_FILES_MAX
+            ));
         }
         if self.clock_step_max < limits::CLOCK_STEP_MIN {
             return invalid(format!(

@@ -1,5 +1,6 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod keeping;
 mod money;
 mod observe;
 mod payments;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use keeping::{PresetArg, ScrubArgs};
 pub(crate) use money::CommandArgs;
 pub(crate) use observe::{CheckDiskArgs, StatsArgs};
 pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
@@ -46,6 +48,7 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     Backup(BackupArgs),
     Repair(RepairArgs),
+    Scrub(ScrubArgs),
     Command(CommandArgs),
     Wallet(WalletArgs),
     Wallets(WalletsArgs),
@@ -84,6 +87,9 @@ pub(crate) struct AppendArgs {
     /// When an event is acknowledged.
     #[arg(long, value_enum, default_value_t = DurabilityArg::Sync)]
     pub(crate) durability: DurabilityArg,
+    /// The kind of machine; it should be the same each time.
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub(crate) preset: PresetArg,
     /// How many commits may be on their way at once. The sequences follow the input's order for every number.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) inflight: u32,

@@ -1,6 +1,7 @@
 //! The calls made to a simulated disk: counted, logged, and made to fail.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -125,6 +126,7 @@ pub struct Fault {
     spared: u64,
     kind: Option<OperationKind>,
     path_end: Option<PathBuf>,
+    bytes: Option<Range<u64>>,
     is_lasting: bool,
 }
 
@@ -133,7 +135,7 @@ impl Fault {
     #[must_use]
     pub fn at(nth: u64, failure: Failure) -> Self {
         assert!(nth > 0, "calls are counted from 1");
-        Self { failure, spared: nth - 1, kind: None, path_end: None, is_lasting: false }
+        Self { failure, spared: nth - 1, kind: None, path_end: None, bytes: None, is_lasting: false }
     }
 
     /// Only calls of this kind count and fail.
@@ -148,6 +150,12 @@ impl Fault {
         Self { path_end: Some(path_end.into()), ..self }
     }
 
+    /// Only reads and writes that touch these bytes of their file count and fail: a bad sector.
+    #[must_use]
+    pub fn touching(self, bytes: Range<u64>) -> Self {
+        Self { bytes: Some(bytes), ..self }
+    }
+
     /// Every matching call after it fails too.
     #[must_use]
     pub fn for_good(self) -> Self {
@@ -157,6 +165,11 @@ impl Fault {
     fn matches(&self, info: &OperationInfo) -> bool {
         self.kind.is_none_or(|kind| kind == info.kind)
             && self.path_end.as_ref().is_none_or(|end| info.path.ends_with(end))
+            && self.bytes.as_ref().is_none_or(|bytes| {
+                matches!(info.kind, OperationKind::Read | OperationKind::Write)
+                    && info.offset < bytes.end
+                    && bytes.start < info.offset.saturating_add(info.length)
+            })
     }
 }
 

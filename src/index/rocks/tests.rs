@@ -97,9 +97,14 @@ fn a_reader_removes_its_temporary_folder() {
     let scratch = Scratch::new().unwrap();
     let path = scratch.path().to_owned();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-    let families = tuning::families(&tuning::cache());
-    let db = DB::open_cf_descriptors_as_secondary(&tuning::database(Role::Secondary), &directory, &path, families);
-    let reader = RocksIndex::new(db.unwrap(), Some(scratch), &directory, STORE).unwrap();
+    let families = tuning::families(&tuning::cache(IndexBounds::default()), IndexBounds::default());
+    let db = DB::open_cf_descriptors_as_secondary(
+        &tuning::database(Role::Secondary, IndexBounds::default()),
+        &directory,
+        &path,
+        families,
+    );
+    let reader = RocksIndex::new(db.unwrap(), Some(scratch), &directory, STORE, IndexBounds::default()).unwrap();
     assert!(path.exists());
     reader.close().unwrap();
     assert!(!path.exists());
@@ -268,8 +273,9 @@ fn an_index_of_an_older_format_is_unusable_until_it_is_removed() {
     let (_, index) = filled(&directory);
     index.close().unwrap();
     {
-        let families = tuning::families(&tuning::cache());
-        let db = DB::open_cf_descriptors(&tuning::database(Role::Writer), &directory, families).unwrap();
+        let families = tuning::families(&tuning::cache(IndexBounds::default()), IndexBounds::default());
+        let db = DB::open_cf_descriptors(&tuning::database(Role::Writer, IndexBounds::default()), &directory, families)
+            .unwrap();
         let mut older = keys::encode_identity(STORE);
         older[0] = 1;
         db.put_cf(db.cf_handle(STATE_FAMILY).unwrap(), IDENTITY_KEY, older).unwrap();
@@ -304,11 +310,12 @@ fn a_reader_lives_through_compactions_of_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("index");
     let mut log = Log::default();
-    let families = tuning::families(&tuning::cache());
+    let families = tuning::families(&tuning::cache(IndexBounds::default()), IndexBounds::default());
     folder::make(&directory).unwrap();
-    let db = DB::open_cf_descriptors(&tuning::database(Role::Writer), &directory, families).unwrap();
+    let db =
+        DB::open_cf_descriptors(&tuning::database(Role::Writer, IndexBounds::default()), &directory, families).unwrap();
     write_identity(&db, &directory, STORE).unwrap();
-    let writer = RocksIndex::new(db, None, &directory, STORE).unwrap();
+    let writer = RocksIndex::new(db, None, &directory, STORE, IndexBounds::default()).unwrap();
     writer.ingest(&log.batch(&["a", "b"], &[])).unwrap();
     let reader = ROCKS.open_read_only(&directory, STORE).unwrap();
     for round in 1..=6u64 {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::create::{self, Standing};
 use super::environment::Environment;
-use crate::disk::OpenMode;
+use crate::disk::{Disk, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
 use crate::log::files::LogFiles;
@@ -16,7 +16,7 @@ use crate::recovery::walk;
 use crate::types::{Sequence, StoreId};
 
 mod index;
-mod segments;
+pub(super) mod segments;
 
 /// What kind of damage a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub enum FindingKind {
     Conservation,
     /// The storage failed to give the bytes.
     Read,
+    /// The control file: the mark of a clean close in it is damaged. Nothing is lost; the next open reads more.
+    Control,
 }
 
 /// One finding.
@@ -84,7 +86,7 @@ impl VerifyReport {
         self.findings.is_empty()
     }
 
-    fn find(
+    pub(super) fn find(
         &mut self,
         kind: FindingKind,
         segment: impl Into<String>,
@@ -152,8 +154,7 @@ pub(super) fn check_store(
     let control = examine::read_control(disk.as_ref(), root, store_id)?;
     // The index is opened before the log is read, so that all it covers is in the log that is read.
     let index = environment.index.open_read_only(&root.join(INDEX), store_id);
-    let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
-    let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
+    let files = open_log(&disk, root, store_id)?;
     report.segments = to_u64(files.count());
     let bound = if has_writer && control.shows_synced_only { control.durable } else { Sequence::MAX };
     if let Err(error) = check_count(&files) {
@@ -191,7 +192,17 @@ pub(super) fn check_store(
     Ok(())
 }
 
-fn check_count(files: &LogFiles) -> Result<()> {
+/// The log as it is now, to be read.
+///
+/// # Errors
+/// `Io`: its folder cannot be listed.
+pub(super) fn open_log(disk: &Arc<dyn Disk>, root: &Path, store_id: StoreId) -> Result<Arc<LogFiles>> {
+    let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
+    Ok(Arc::new(LogFiles::new(Arc::clone(disk), root.join(LOG), store_id, &inventory.segments)))
+}
+
+/// No segment is missing between the first and the last.
+pub(super) fn check_count(files: &LogFiles) -> Result<()> {
     if files.count() == 0 {
         return Ok(());
     }

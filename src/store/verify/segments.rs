@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::{FindingKind, VerifyReport};
+use crate::disk::DiskFile;
 use crate::error::Result;
 use crate::format::frame::FrameRef;
 use crate::format::merkle::{self, MerkleTree};
@@ -13,13 +14,13 @@ use crate::format::segment::SegmentHeader;
 use crate::index::{KeyEntry, Place, Watermark};
 use crate::log::files::{self, LogFiles, Segment, note_anchor};
 use crate::log::scan::offset_u32;
-use crate::log::scan::{Position, Scanner, Step, Stop};
+use crate::log::scan::{Pace, Position, Scanner, Step, Stop};
 use crate::log::window::{Source, Window};
 use crate::types::{Sequence, StreamId, Timestamp, Version};
 
 /// What the log says of one stream: enough to compare it with the index without keeping every place.
 #[derive(Debug, Default)]
-pub(super) struct StreamCheck {
+pub(in crate::store) struct StreamCheck {
     pub(super) version: Version,
     pub(super) sequence: Sequence,
     pub(super) places: PlacesHash,
@@ -27,14 +28,14 @@ pub(super) struct StreamCheck {
 
 /// What the log says of one correlation id.
 #[derive(Debug, Default)]
-pub(super) struct CorrelationCheck {
+pub(in crate::store) struct CorrelationCheck {
     pub(super) sequence: Sequence,
     pub(super) places: PlacesHash,
 }
 
 /// A running hash of places; equal places in equal order give equal hashes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PlacesHash(DefaultHasher);
+pub(in crate::store) struct PlacesHash(DefaultHasher);
 
 impl PlacesHash {
     pub(super) fn add(&mut self, version: Version, place: &Place) {
@@ -48,17 +49,22 @@ impl PlacesHash {
 
 /// The check of a log.
 #[derive(Debug)]
-pub(super) struct LogCheck {
+pub(in crate::store) struct LogCheck {
     /// Beside a writer: what it has synced.
     bound: Sequence,
-    pub(super) promised: Sequence,
+    /// Whether what the events say of streams, keys and correlation ids is collected, and their versions are checked: it takes
+    /// memory for each of them.
+    collects: bool,
+    pub(in crate::store) promised: Sequence,
     pub(super) streams: HashMap<StreamId, StreamCheck>,
     pub(super) keys: Vec<(String, KeyEntry, Sequence)>,
     pub(super) correlations: HashMap<String, CorrelationCheck>,
-    /// The end of the segment before.
-    joint: Option<(Sequence, Position)>,
-    seal: Option<merkle::Hash>,
+    pub(in crate::store) joint: Joint,
+    pub(in crate::store) seal: Option<merkle::Hash>,
 }
+
+/// The segment before, and where it ended; `None` where that is not known.
+pub(in crate::store) type Joint = Option<(Sequence, Position)>;
 
 /// What is collected of one segment for its seal.
 #[derive(Debug, Default)]
@@ -74,6 +80,7 @@ impl LogCheck {
     pub(super) fn new(bound: Sequence) -> Self {
         Self {
             bound,
+            collects: true,
             promised: Sequence::ZERO,
             streams: HashMap::new(),
             keys: Vec::new(),
@@ -83,11 +90,19 @@ impl LogCheck {
         }
     }
 
+    /// A check of single segments, in their order, that goes on behind one that was read before. It keeps nothing of the events.
+    pub(in crate::store) fn resuming(bound: Sequence, joint: Joint, seal: Option<merkle::Hash>) -> Self {
+        Self { collects: false, joint, seal, ..Self::new(bound) }
+    }
+
     pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport) -> Result<()> {
         let segments = files.all();
         for (number, segment) in segments.iter().enumerate() {
             let is_last = number + 1 == segments.len();
-            if let Err(error) = self.segment(files, segment, is_last, report) {
+            let checked = files
+                .open(segment.first)
+                .and_then(|file| self.segment(files, segment, file, is_last, &mut |_| Ok(()), report));
+            if let Err(error) = checked {
                 self.joint = None;
                 self.seal = None;
                 report.take(FindingKind::Header, error)?;
@@ -101,17 +116,22 @@ impl LogCheck {
         self.joint.is_some_and(|(segment, end)| (segment, end.offset) > (mark.segment, mark.offset))
     }
 
-    fn segment(
+    /// Checks one segment, read from `file`.
+    ///
+    /// # Errors
+    /// `Corrupt`: its header is damaged. `UnsupportedFormat`, `Io`, and what `pace` says.
+    pub(in crate::store) fn segment(
         &mut self,
-        files: &Arc<LogFiles>,
+        files: &LogFiles,
         segment: &Segment,
+        file: Arc<dyn DiskFile>,
         is_last: bool,
+        pace: Pace<'_>,
         report: &mut VerifyReport,
     ) -> Result<()> {
         let label = LogFiles::label(segment.first);
         let header = files.header(segment)?;
         self.check_joint(&header, report);
-        let file = files.open(segment.first)?;
         let length = file.length().map_err(|source| LogFiles::io(segment.first, "look at", source))?;
         report.bytes += length;
         let start = Position {
@@ -124,7 +144,7 @@ impl LogCheck {
         let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
         let mut check = SealCheck { is_whole: true, ..SealCheck::default() };
         loop {
-            let stop = self.walk(&mut scanner, segment, &mut check, report)?;
+            let stop = self.walk(&mut scanner, segment, &mut check, pace, report)?;
             let position = scanner.position();
             if position.next > self.bound {
                 // What lies beyond is being written.
@@ -132,11 +152,11 @@ impl LogCheck {
                 return Ok(());
             }
             let io = |source| LogFiles::io(segment.first, "read", source);
-            let ahead = scanner.look_ahead().map_err(io)?;
+            let ahead = scanner.look_ahead_at(pace).map_err(io)?;
             if ahead.content_end <= position.offset {
                 break;
             }
-            let resume = scanner.next_sound(position.offset).map_err(io)?;
+            let resume = scanner.next_sound_at(position.offset, pace).map_err(io)?;
             let is_torn_tail = is_last && ahead.promise.is_none_or(|(_, through)| through < position.next);
             if is_torn_tail {
                 // What a crash left, and the next open cuts; or what is being written.
@@ -185,16 +205,19 @@ impl LogCheck {
         scanner: &mut Scanner,
         segment: &Segment,
         check: &mut SealCheck,
+        pace: Pace<'_>,
         report: &mut VerifyReport,
     ) -> Result<Stop> {
+        let io = |source| LogFiles::io(segment.first, "read", source);
         loop {
             if scanner.position().next > self.bound {
                 return Ok(Stop::Full);
             }
-            match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {
+            match scanner.step().map_err(io)? {
                 Step::Stop(stop) => return Ok(stop),
                 Step::Frame(frame) => self.frame(&frame, check, report),
             }
+            pace(scanner.bytes_read()).map_err(io)?;
         }
     }
 
@@ -218,6 +241,9 @@ impl LogCheck {
                 let label = LogFiles::label(frame.segment());
                 report.find(FindingKind::Frame, label, Some(placed.offset), placed.sequence, detail);
             }
+            if !self.collects {
+                continue;
+            }
             let place = Place {
                 sequence: placed.sequence,
                 segment: frame.segment(),
@@ -229,7 +255,9 @@ impl LogCheck {
                 self.record_correlation(correlation_id, &place);
             }
         }
-        if let Ok(Some((key, content_hash))) = frame.key() {
+        if self.collects
+            && let Ok(Some((key, content_hash))) = frame.key()
+        {
             let entry = KeyEntry { content_hash, segment: frame.segment(), frame_offset: offset_u32(frame.offset) };
             self.keys.push((key.to_owned(), entry, frame.header.last_sequence()));
         }

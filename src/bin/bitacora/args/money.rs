@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::PresetArg;
+
 /// Carry out commands on wallets and payments: JSON lines in, JSON lines out, durable when printed.
 ///
 /// In: {"command","command_id", its fields} and, where wanted, "metadata", an object of texts
@@ -58,4 +60,7 @@ pub(crate) struct CommandArgs {
     /// The card gateway's folder; without one no payment by card is taken.
     #[arg(long, value_name = "DIR")]
     pub(crate) gateway: Option<PathBuf>,
+    /// The kind of machine; it should be the same each time.
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub(crate) preset: PresetArg,
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bitacora::payment::Resolution;
 use clap::{Args, ValueEnum};
 
+use super::PresetArg;
+
 /// Show a payment: where it stands, how it ended, its steps, and its events.
 ///
 /// {"payment_id","user_id","currency","amount","wallet_amount","card_amount","deadline","state","outcome","reason","in_doubt",
@@ -116,6 +118,9 @@ pub(crate) struct OperatorArgs {
     /// The card gateway's folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) gateway: Option<PathBuf>,
+    /// The kind of machine; it should be the same each time.
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub(crate) preset: PresetArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

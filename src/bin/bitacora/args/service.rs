@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::PresetArg;
+
 /// List the snapshots, by aggregate, each one's newest first.
 ///
 /// One object a line: {"snapshot_id","aggregate_type","aggregate_id","timestamp","last_event_version","last_event_sequence",
@@ -39,6 +41,9 @@ pub(crate) struct RecoverArgs {
     /// Recover only this service: wallets or payments, which are recovered together, since each rests on the other.
     #[arg(long, value_name = "ID", conflicts_with = "check")]
     pub(crate) service: Option<String>,
+    /// The kind of machine; it should be the same each time.
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub(crate) preset: PresetArg,
 }
 
 /// Say whether the wallets and the payments of a store are well: what a recovery would find, without carrying it out.

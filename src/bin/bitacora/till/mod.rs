@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitacora::payment::FileGateway;
-use bitacora::{Durability, Error, ErrorKind, Options, Result, Store};
+use bitacora::{Durability, Error, ErrorKind, Result, Store};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use clerk::{Clerk, Overdraft, TopUps, Waiting};
@@ -32,6 +32,8 @@ use ledger::{Format, Reader};
 use names::LedgerName;
 use outcomes::Outcomes;
 use page::{Emphasis, Page};
+
+use crate::args::PresetArg;
 pub(crate) use services::{RETRY_DELAY_MS, Till};
 pub(crate) use summary::{Outcome, Summary};
 
@@ -84,6 +86,9 @@ pub(crate) struct TillArgs {
     /// When a booking is acknowledged.
     #[arg(long, value_enum, default_value_t = TillDurability::Sync)]
     pub(crate) durability: TillDurability,
+    /// The kind of machine; it should be the same each time.
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
+    pub(crate) preset: PresetArg,
     /// Print {"line","outcome","sequence"} for each outcome of this run, once it is durable. The summary goes to standard
     /// error then, unless with --json, when it is the last line. Lines that cannot be booked at all have no event and are
     /// only in the summary.
@@ -110,7 +115,7 @@ pub(crate) fn run(args: &TillArgs, json: bool) -> Result<u8> {
     let till = Till::open(
         &args.dir,
         gateway,
-        TillOptions { durability: args.durability, retry_delay_ms: args.retry_delay_ms },
+        TillOptions { durability: args.durability, preset: args.preset, retry_delay_ms: args.retry_delay_ms },
     )?;
     let began_at = till.store.last_sequence();
     let recovered = recovery::recover(&till)?;
@@ -169,12 +174,13 @@ pub(crate) fn open_ledger(path: &Path) -> Result<File> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TillOptions {
     pub(crate) durability: TillDurability,
+    pub(crate) preset: PresetArg,
     pub(crate) retry_delay_ms: u64,
 }
 
 impl Default for TillOptions {
     fn default() -> Self {
-        Self { durability: TillDurability::Sync, retry_delay_ms: RETRY_DELAY_MS }
+        Self { durability: TillDurability::Sync, preset: PresetArg::Default, retry_delay_ms: RETRY_DELAY_MS }
     }
 }
 
@@ -189,7 +195,7 @@ impl Till {
             TillDurability::Interval => Durability::Interval(SYNC_INTERVAL),
             TillDurability::Buffered => Durability::Buffered,
         };
-        let store = Store::open(dir, Options::new().durability(durability))?;
+        let store = Store::open(dir, options.preset.options().durability(durability))?;
         let gateway = match gateway {
             Some(folder) => FileGateway::open(folder)?,
             None => FileGateway::open(gateway_beside(dir)?)?,

@@ -48,8 +48,8 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// Opens the store, recovers it to ready, and goes on with the payments that were under way.
-    pub(crate) fn open(dir: &Path, gateway: Option<&Path>) -> Result<Self, Failure> {
-        let store = Store::open(dir, Options::new()).map_err(|error| Failure::opening(&error))?;
+    pub(crate) fn open(dir: &Path, gateway: Option<&Path>, options: Options) -> Result<Self, Failure> {
+        let store = Store::open(dir, options).map_err(|error| Failure::opening(&error))?;
         Ok(Self::over(store, gateway)?)
     }
 

@@ -23,7 +23,7 @@ pub(crate) fn resolve(args: &ResolveArgs, output: &mut Output) -> Outcome {
 fn run(args: &OperatorArgs, kind: OperationKind, output: &mut Output) -> Outcome {
     // A decision is about a payment that is there; it makes no store.
     drop(super::open_to_read(&args.dir)?);
-    let desk = Desk::open(&args.dir, args.gateway.as_deref())?;
+    let desk = Desk::open(&args.dir, args.gateway.as_deref(), args.preset.options())?;
     let operation = Operation {
         payment_id: args.payment_id.clone(),
         kind,

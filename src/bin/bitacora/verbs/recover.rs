@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bitacora::Store;
 use bitacora::aggregate::Repository;
 use bitacora::payment::{Orchestrator, OrchestratorOptions};
 use bitacora::service::{
@@ -9,7 +10,6 @@ use bitacora::service::{
 };
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
-use bitacora::{Options, Store};
 use serde::Serialize;
 
 use super::money::Unreachable;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     let strategy = if args.full { Strategy::Full } else { Strategy::Incremental };
     // A recovery puts what is there in order; it begins nothing, a store the least.
     drop(super::open_to_read(&args.dir)?);
-    let store = Store::open(&args.dir, Options::new()).map_err(|error| Failure::opening(&error))?;
+    let store = Store::open(&args.dir, args.preset.options()).map_err(|error| Failure::opening(&error))?;
     let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::default());
     let orchestrator = Orchestrator::new(wallets.clone(), Arc::new(Unreachable), OrchestratorOptions::default())?;
     let recovery = RecoveryService::new(wallets, orchestrator);

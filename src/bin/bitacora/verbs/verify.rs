@@ -6,6 +6,7 @@ use bitacora::wallet::{TransferTotals, Wallet, WalletEvent};
 use bitacora::{EVENT_LOST, ErrorKind, FindingKind, Sequence, Store};
 use serde::Serialize;
 
+use super::findings::{self, Finding};
 use crate::args::VerifyArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
 use crate::output::Output;
@@ -23,29 +24,9 @@ struct Document {
     findings: Vec<Finding>,
 }
 
-#[derive(Serialize)]
-struct Finding {
-    /// The file; of money that is not conserved, `null`.
-    segment: Option<String>,
-    offset: Option<u64>,
-    sequence: Option<u64>,
-    kind: String,
-    detail: String,
-}
-
 pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Outcome {
     let report = bitacora::verify(&args.dir).map_err(|error| Failure::opening(&error))?;
-    let mut findings: Vec<Finding> = report
-        .findings
-        .into_iter()
-        .map(|finding| Finding {
-            segment: Some(finding.segment),
-            offset: finding.offset,
-            sequence: finding.sequence.map(Sequence::get),
-            kind: word(&finding.kind),
-            detail: finding.detail,
-        })
-        .collect();
+    let mut findings: Vec<Finding> = report.findings.into_iter().map(Finding::from).collect();
     // What stands in a damaged log is no evidence against a wallet.
     let mut wallets_with_losses = 0;
     if findings.is_empty() {
@@ -145,18 +126,5 @@ fn print(document: &Document, output: &mut Output) -> Result<(), Failure> {
         ("wallets_with_losses", document.wallets_with_losses.to_string()),
         ("findings", document.findings.len().to_string()),
     ])?;
-    if document.findings.is_empty() {
-        return Ok(());
-    }
-    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
-    let rows = document.findings.iter().map(|finding| {
-        Ok(vec![
-            finding.segment.clone().unwrap_or_default(),
-            number(finding.offset),
-            number(finding.sequence),
-            finding.kind.clone(),
-            finding.detail.clone(),
-        ])
-    });
-    output.rows(&["segment", "offset", "sequence", "kind", "detail"], rows)
+    findings::print(&document.findings, output)
 }

@@ -13,7 +13,7 @@ mod line;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
-use bitacora::{Durability, EventId, Options, Receipt, Store, StreamId, Ticket};
+use bitacora::{Durability, EventId, Receipt, Store, StreamId, Ticket};
 use serde::Serialize;
 
 use self::line::Line;
@@ -35,8 +35,8 @@ pub(crate) fn run(args: &AppendArgs, output: &mut Output) -> Outcome {
         DurabilityArg::Sync => Durability::Sync,
         DurabilityArg::Buffered => Durability::Buffered,
     };
-    let store =
-        Store::open(&args.dir, Options::new().durability(durability)).map_err(|error| Failure::opening(&error))?;
+    let store = Store::open(&args.dir, args.preset.options().durability(durability))
+        .map_err(|error| Failure::opening(&error))?;
     let in_flight_max = usize::try_from(args.inflight).unwrap_or(usize::MAX);
     let mut window = Window { store: &store, output, in_flight_max, in_flight: VecDeque::new() };
     let taken = take_lines(&mut Lines::new(io::stdin().lock()), &mut window);

@@ -29,7 +29,7 @@ use crate::exit::{FINE, Failure, NO, Outcome};
 use crate::output::Output;
 
 pub(crate) fn run(args: &CommandArgs, output: &mut Output) -> Outcome {
-    let desk = Desk::open(&args.dir, args.gateway.as_deref())?;
+    let desk = Desk::open(&args.dir, args.gateway.as_deref(), args.preset.options())?;
     let taken = take_lines(&mut Lines::new(io::stdin().lock()), &desk, output);
     let flushed = output.flush();
     let closed = desk.close();
