@@ -9,7 +9,11 @@ use super::{Counter, Histogram};
 use crate::sync::Ordering;
 use crate::sync::leaf::AtomicU64;
 
-/// When something began, nanoseconds since the store was opened.
+/// Where commits are not synced one by one, the time is taken of one in so many: two looks at the clock are a twentieth of such a
+/// commit.
+const TIMED_ONE_IN: u64 = 16;
+
+/// When something began, nanoseconds since the store was opened; zero where the time is not taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stopwatch(u64);
 
@@ -104,6 +108,13 @@ impl LogMeasures {
         Stopwatch(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// When a commit came, if its time is taken.
+    #[inline]
+    pub(crate) fn came(&self, is_synced: bool) -> Stopwatch {
+        let is_timed = is_synced || self.commits.get().is_multiple_of(TIMED_ONE_IN);
+        if is_timed { self.now() } else { Stopwatch::default() }
+    }
+
     /// How long it has been open, nanoseconds.
     pub(crate) fn open_nanos(&self) -> u64 {
         self.now().0
@@ -140,13 +151,16 @@ impl LogMeasures {
     /// taken.
     #[inline]
     pub(crate) fn committed(&self, was_synced: bool, commits: impl Iterator<Item = (Stopwatch, usize, u64)>) {
-        let ended = if was_synced { self.synced_at.load(Ordering::Relaxed) } else { self.now().0 };
+        let mut ended = was_synced.then(|| self.synced_at.load(Ordering::Relaxed));
         let (mut count, mut events, mut payload_bytes) = (0, 0, 0);
         for (began, event_count, bytes) in commits {
             count += 1;
             events += u64::try_from(event_count).unwrap_or(0);
             payload_bytes += bytes;
-            self.commit_nanos.record_alone(ended.saturating_sub(began.0));
+            if began != Stopwatch::default() {
+                let ended = *ended.get_or_insert_with(|| self.now().0);
+                self.commit_nanos.record_alone(ended.saturating_sub(began.0));
+            }
         }
         self.commits.add_alone(count);
         self.events.add_alone(events);

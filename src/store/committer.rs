@@ -126,7 +126,7 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit, self, self.files.measures.now())?);
+        let mut prepared = Some(prepare(commit, self, self.files.measures.came(self.syncs_each()))?);
         let mut cold = None;
         loop {
             match self.check_and_join(&mut prepared, cold.as_ref())? {
