@@ -121,12 +121,12 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
-    CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    Align, AllEvents, BackupOptions, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer,
+    ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding,
+    FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan,
+    RestoreOptions, RestoreReport, SequenceRange, Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams,
+    SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup, backup_in, backup_with,
+    repair, repair_in, repair_plan, repair_plan_in, restore, restore_in, restore_with, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,

@@ -83,11 +83,16 @@ impl LogCheck {
         }
     }
 
-    pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport) -> Result<()> {
+    pub(super) fn run(
+        &mut self,
+        files: &Arc<LogFiles>,
+        report: &mut VerifyReport,
+        watch: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
         let segments = files.all();
         for (number, segment) in segments.iter().enumerate() {
             let is_last = number + 1 == segments.len();
-            if let Err(error) = self.segment(files, segment, is_last, report) {
+            if let Err(error) = self.segment(files, segment, is_last, report, watch) {
                 self.joint = None;
                 self.seal = None;
                 report.take(FindingKind::Header, error)?;
@@ -107,12 +112,14 @@ impl LogCheck {
         segment: &Segment,
         is_last: bool,
         report: &mut VerifyReport,
+        watch: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let label = LogFiles::label(segment.first);
         let header = files.header(segment)?;
         self.check_joint(&header, report);
         let file = files.open(segment.first)?;
         let length = file.length().map_err(|source| LogFiles::io(segment.first, "look at", source))?;
+        let before = report.bytes;
         report.bytes += length;
         let start = Position {
             offset: u64::from(header.frames_offset),
@@ -124,7 +131,8 @@ impl LogCheck {
         let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
         let mut check = SealCheck { is_whole: true, ..SealCheck::default() };
         loop {
-            let stop = self.walk(&mut scanner, segment, &mut check, report)?;
+            let watch = &mut |offset: u64| watch(before + offset);
+            let stop = self.walk(&mut scanner, segment, &mut check, report, watch)?;
             let position = scanner.position();
             if position.next > self.bound {
                 // What lies beyond is being written.
@@ -186,6 +194,7 @@ impl LogCheck {
         segment: &Segment,
         check: &mut SealCheck,
         report: &mut VerifyReport,
+        watch: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Stop> {
         loop {
             if scanner.position().next > self.bound {
@@ -193,7 +202,10 @@ impl LogCheck {
             }
             match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {
                 Step::Stop(stop) => return Ok(stop),
-                Step::Frame(frame) => self.frame(&frame, check, report),
+                Step::Frame(frame) => {
+                    self.frame(&frame, check, report);
+                    watch(frame.offset + frame.header.total_bytes())?;
+                }
             }
         }
     }
