@@ -28,6 +28,7 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "info",
         "verify",
         "backup",
+        "restore",
         "repair",
         "wallet",
         "wallets",

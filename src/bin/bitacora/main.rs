@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Verb::Info(args) => printing(json, |output| verbs::info::run(args, output)),
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
         Verb::Backup(args) => printing(json, |output| verbs::backup::run(args, output)),
+        Verb::Restore(args) => printing(json, |output| verbs::restore::run(args, output)),
         Verb::Repair(args) => printing(json, |output| verbs::repair::run(args, output)),
         Verb::Command(args) => printing(json, |output| verbs::command::run(args, output)),
         Verb::Wallet(args) => printing(json, |output| verbs::wallet::run(args, output)),

@@ -16,6 +16,7 @@ mod payment_steps;
 pub(crate) mod payments;
 pub(crate) mod recover;
 pub(crate) mod repair;
+pub(crate) mod restore;
 pub(crate) mod snapshots;
 mod store_report;
 pub(crate) mod streams;
