@@ -130,13 +130,14 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, Consumer,
-    ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST, Environment,
-    EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome,
-    RepairPlan, ScrubOptions, ScrubProgress, ScrubReport, Scrubber, SequenceRange, StatsRecord, Store, StoreInfo,
-    StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket,
-    TornTail, VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan,
-    repair_plan_in, scrub, scrub_in, scrub_status, verify, verify_in,
+    Align, AllEvents, BackupOptions, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit,
+    Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST,
+    Environment, EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined,
+    RepairOutcome, RepairPlan, RestoreOptions, RestoreReport, ScrubOptions, ScrubProgress, ScrubReport, Scrubber,
+    SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss,
+    Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup, backup_in,
+    backup_with, repair, repair_in, repair_plan, repair_plan_in, restore, restore_in, restore_with, scrub, scrub_in,
+    scrub_status, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, NewEventRef, Receipt, Sequence, StoreId,

@@ -51,6 +51,10 @@ fn a_backup_verifies_before_it_is_opened_and_holds_the_same_events() {
     assert_eq!((&verified["ok"], verified["events"].as_u64()), (&Value::Bool(true), Some(50)), "{verified}");
     assert_eq!(read(&place, "events", "backup"), read(&place, "events", "store"));
     assert_eq!(values(&read(&place, "info", "backup"))[0]["store_id"], report["store_id"]);
+    for (field, expected) in [("segments_copied", 1), ("segments_kept", 0), ("bytes_kept", 0)] {
+        assert_eq!(report[field], expected, "{report}");
+    }
+    assert_eq!(report["bytes_copied"], report["bytes"]);
     // It is opened to write, goes on, and the next backup of the store is the same as the first.
     let backup = place.join("backup");
     bitacora(["append", backup.to_str().unwrap()]).write_stdin(line("s-9", 1)).assert().success();

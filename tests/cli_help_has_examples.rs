@@ -31,6 +31,7 @@ fn every_verb_has_an_example_and_says_what_it_is_for() {
         "verify",
         "scrub",
         "backup",
+        "restore",
         "repair",
         "wallet",
         "wallets",

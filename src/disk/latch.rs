@@ -181,6 +181,16 @@ impl Disk for LatchedDisk {
         self.latch.watch(self.disk.sync_directory(path))
     }
 
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.latch.check_names()?;
+        self.disk.reflink(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.latch.check_names()?;
+        self.disk.hard_link(from, to)
+    }
+
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.disk.lock(path, holder)
     }
@@ -373,6 +383,8 @@ mod tests {
         assert!(disk.create_directory(Path::new("/d")).is_err());
         assert!(disk.rename(path, Path::new("/b")).is_err());
         assert!(disk.remove(path).is_err());
+        assert!(disk.reflink(path, Path::new("/b")).is_err());
+        assert!(disk.hard_link(path, Path::new("/b")).is_err());
         assert!(disk.sync_directory(Path::new("/")).is_err());
         assert!(write(file.as_ref()).is_err());
         assert_eq!(memory.list(Path::new("/")).unwrap().len(), 1);

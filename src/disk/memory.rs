@@ -144,6 +144,9 @@ impl Disk for MemoryDisk {
             if matches!(find(nodes, &to), Ok(Node::Directory)) {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
+            if find_file(nodes, &to).is_ok_and(|replaced| Arc::ptr_eq(&replaced, &content)) {
+                return Ok(());
+            }
             nodes.remove(&from);
             nodes.insert(to, Node::File(content));
             Ok(())
@@ -199,6 +202,23 @@ impl Disk for MemoryDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.with_nodes(|nodes| find_directory(nodes, &normalised(path)))
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.with_nodes(|nodes| {
+            let bytes = find_file(nodes, &normalised(from))?.bytes.read().clone();
+            let copy = Content { bytes: RwLock::new(bytes), locked: AtomicBool::default() };
+            add(nodes, normalised(to), Node::File(Arc::new(copy)))
+        })?;
+        Ok(true)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.with_nodes(|nodes| {
+            let content = find_file(nodes, &normalised(from))?;
+            add(nodes, normalised(to), Node::File(content))
+        })?;
+        Ok(true)
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {

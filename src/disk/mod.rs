@@ -115,6 +115,27 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes `to`, where nothing may stand, a file of its own with the bytes of the file `from`, that shares their room on the device
+    /// until one of the two is written to. `false` where the file system cannot, and then nothing is made. To be synced like
+    /// what was written.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let _ = (from, to);
+        Ok(false)
+    }
+
+    /// Gives the file `from` another name beside the one it has; nothing may stand there. `false` where the file system cannot, and
+    /// then nothing is made. What is written under one name shows under both.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let _ = (from, to);
+        Ok(false)
+    }
+
     /// Takes the exclusive lock on a file, creating it, and writes `holder` into it; `None` where another has it.
     /// Dropping the lock gives it back, and so does the end of the process.
     ///

@@ -106,6 +106,26 @@ impl Disk for OsDisk {
         Ok(())
     }
 
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let source = File::open(from)?;
+        let mut options = OpenOptions::new();
+        let copy = options.read(true).write(true).create_new(true).mode(FILE_MODE).open(to)?;
+        let cloned = clone_bytes(&copy, &source);
+        if !matches!(cloned, Ok(true)) {
+            // An empty file stands there. Should this fail too, the caller meets a name that is taken.
+            let _ = std::fs::remove_file(to);
+        }
+        cloned
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        match std::fs::hard_link(from, to) {
+            Ok(()) => Ok(true),
+            Err(error) if cannot(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         // The text of another holder must outlive a lock that is not granted, so nothing is cut on opening.
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
@@ -185,6 +205,28 @@ impl Drop for OsLock {
         // the descriptor is closed next.
         let _ = self.file.unlock();
     }
+}
+
+/// Whether an error says that this file system, or this pair of them, has no such thing.
+fn cannot(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let cannot = [Errno::XDEV, Errno::OPNOTSUPP, Errno::NOSYS, Errno::NOTTY, Errno::INVAL, Errno::PERM, Errno::MLINK];
+    Errno::from_io_error(error).is_some_and(|error| cannot.contains(&error))
+}
+
+/// Has an empty file share the bytes of another one; `false` where that cannot be done here.
+#[cfg(target_os = "linux")]
+fn clone_bytes(copy: &File, source: &File) -> io::Result<bool> {
+    match rustix::fs::ioctl_ficlone(copy, source).map_err(io::Error::from) {
+        Ok(()) => Ok(true),
+        Err(error) if cannot(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn clone_bytes(_: &File, _: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 #[derive(Debug)]

@@ -28,8 +28,8 @@ fn kind_of<T>(result: io::Result<T>) -> ErrorKind {
 
 /// Runs the whole suite below `root`, an empty folder of that disk.
 pub(super) fn conforms(disk: &dyn Disk, root: &Path) {
-    let parts: [fn(&dyn Disk, &Path); 9] =
-        [names, renames, folders, bytes, lengths, unlinked_files, mappings, words, locks];
+    let parts: [fn(&dyn Disk, &Path); 10] =
+        [names, renames, folders, bytes, lengths, unlinked_files, mappings, words, locks, links];
     for (number, part) in parts.into_iter().enumerate() {
         let directory = root.join(format!("part-{number}"));
         disk.create_directory(&directory).unwrap();
@@ -233,6 +233,41 @@ fn locks(disk: &dyn Disk, root: &Path) {
     assert_eq!(kind_of(disk.lock(&root.join("none").join("LOCK"), "")), ErrorKind::NotFound);
 }
 
+/// A disk may say that it has no such thing; then nothing is made.
+fn links(disk: &dyn Disk, root: &Path) {
+    type Copying = fn(&dyn Disk, &Path, &Path) -> io::Result<bool>;
+    let reflink: Copying = |disk, from, to| disk.reflink(from, to);
+    let hard_link: Copying = |disk, from, to| disk.hard_link(from, to);
+    let bytes: Vec<u8> = (0..3000u32).flat_map(u32::to_le_bytes).collect();
+    for (name, copy, is_shared) in [("reflink", reflink, false), ("link", hard_link, true)] {
+        let (from, to) = (root.join(format!("{name}-from")), root.join(format!("{name}-to")));
+        let file = create(disk, &from, &bytes);
+        file.sync_data().unwrap();
+        assert_eq!(kind_of(copy(disk, &root.join("none"), &to)), ErrorKind::NotFound);
+        assert_eq!(kind_of(copy(disk, &from, &from)), ErrorKind::AlreadyExists);
+        assert_eq!(content(disk, &from), bytes);
+        if !copy(disk, &from, &to).unwrap() {
+            assert_eq!(disk.kind(&to).unwrap(), None, "{name}: nothing is made");
+            continue;
+        }
+        assert_eq!(content(disk, &to), bytes);
+        write_all_at(file.as_ref(), &[b"changed"], 0).unwrap();
+        assert_eq!(content(disk, &to).starts_with(b"changed"), is_shared, "{name}");
+        disk.rename(&from, &to).unwrap();
+        assert_eq!(
+            disk.kind(&from).unwrap().is_some(),
+            is_shared,
+            "{name}: between two names of one file it does nothing"
+        );
+        disk.remove(&to).unwrap();
+        assert_eq!(content_of(file.as_ref()).len(), bytes.len(), "{name}: an open file outlives its names");
+        if is_shared {
+            assert!(content(disk, &from).starts_with(b"changed"), "the other name stays");
+        }
+        disk.sync_directory(root).unwrap();
+    }
+}
+
 #[test]
 fn the_operating_system_conforms() {
     let root = tempfile::tempdir().unwrap();
@@ -245,5 +280,5 @@ fn the_disk_in_memory_conforms() {
     let disk = MemoryDisk::default();
     disk.create_directory(Path::new("store")).unwrap();
     conforms(&disk.clone(), Path::new("./store"));
-    assert_eq!(disk.list(Path::new("/store")).unwrap().len(), 9, "clones are one disk");
+    assert_eq!(disk.list(Path::new("/store")).unwrap().len(), 10, "clones are one disk");
 }

@@ -1,11 +1,17 @@
 //! Backups on a simulated disk: whole or not there, whatever happens, and never of damage.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::Disk;
 use crate::disk::sim::{CrashOptions, Failure, Fault, OperationKind, Random, SimulatedDisk, SimulationOptions};
 use crate::index::MemoryIndexProvider;
+
+#[path = "restore_tests.rs"]
+mod restores;
+#[path = "backup_update_tests.rs"]
+mod updates;
 
 const ROOT: &str = "/store";
 const TO: &str = "/backup";
@@ -35,7 +41,21 @@ impl World {
     }
 
     fn back_up(&self) -> Result<BackupReport> {
-        backup_in(&self.environment(), ROOT, TO, &mut |_| {})
+        self.back_up_to(TO, &BackupOptions::new())
+    }
+
+    fn back_up_to(&self, to: &str, options: &BackupOptions) -> Result<BackupReport> {
+        backup_in(&self.environment(), ROOT, to, options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same, as it would be found by who starts after a kill.
+    fn killed(&self) -> Self {
+        Self { disk: self.disk.kill(), index: self.index.kill() }
+    }
+
+    /// Every file below this folder with its bytes.
+    fn files(&self, start: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        self.paths(start).into_iter().map(|path| (path.clone(), self.disk.read_file(&path).unwrap())).collect()
     }
 
     /// Every path that begins with this text.
@@ -53,6 +73,34 @@ impl World {
         store.close().unwrap();
         events
     }
+}
+
+/// Notes a phase that begins.
+fn note(phases: &mut Vec<BackupPhase>, progress: BackupProgress) -> ControlFlow<()> {
+    assert!(progress.done_bytes <= progress.total_bytes, "{progress:?}");
+    if phases.last() != Some(&progress.phase) {
+        phases.push(progress.phase);
+    }
+    ControlFlow::Continue(())
+}
+
+/// What power cuts leave before each operation of a deed, three for each, and one after it, under the greatest number.
+fn cut_within(world: &World, seed: u64, deed: impl FnOnce(&World)) -> Vec<(u64, World)> {
+    let images = Arc::new(Mutex::new(Vec::new()));
+    let (kept, index, mut random) = (Arc::clone(&images), world.index.clone(), Random::new(seed));
+    world.disk.set_observer(Box::new(move |operation, disk| {
+        for _ in 0..3 {
+            let seed = random.next_u64();
+            let disk = disk.crash(seed, CrashOptions { stale_allocation: seed % 2 == 0, ..CrashOptions::default() });
+            kept.lock().push((operation.number, World { disk, index: index.crash(seed) }));
+        }
+    }));
+    deed(world);
+    world.disk.clear_observer();
+    let mut images = std::mem::take(&mut *images.lock());
+    let after = World { disk: world.disk.crash(seed, CrashOptions::default()), index: world.index.crash(seed) };
+    images.push((u64::MAX, after));
+    images
 }
 
 fn write(store: &Store, from: u64, count: u64) {
@@ -74,20 +122,14 @@ fn a_backup_is_a_store_that_verifies_before_it_is_opened_and_goes_on() {
         write(&store, 0, 60);
         store.close().unwrap();
         drop(store);
-        let before: Vec<_> =
-            world.paths(ROOT).iter().map(|path| (path.clone(), world.disk.read_file(path).unwrap())).collect();
+        let before = world.files(ROOT);
         let mut phases = Vec::new();
-        let report = backup_in(&world.environment(), ROOT, TO, &mut |progress: BackupProgress| {
-            assert!(progress.done_bytes <= progress.total_bytes, "{progress:?}");
-            if phases.last() != Some(&progress.phase) {
-                phases.push(progress.phase);
-            }
+        let report = backup_in(&world.environment(), ROOT, TO, &BackupOptions::new(), &mut |progress| {
+            note(&mut phases, progress)
         })
         .unwrap();
         assert_eq!(phases, [BackupPhase::Check, BackupPhase::Copy, BackupPhase::Verify]);
-        for (path, bytes) in before {
-            assert!(world.disk.read_file(&path).unwrap() == bytes, "{} is as it was", path.display());
-        }
+        assert!(world.files(ROOT) == before, "the store is as it was");
         let sizes: u64 = world.paths(TO).iter().map(|path| world.disk.read_file(path).unwrap().len() as u64).sum();
         assert_eq!((report.events, report.last_sequence, report.bytes), (120, Sequence::new(120), sizes));
         assert_eq!(report.store_id, StoreId::from_bytes([7; 16]));
@@ -95,7 +137,8 @@ fn a_backup_is_a_store_that_verifies_before_it_is_opened_and_goes_on() {
         assert_eq!(world.events_of(TO), world.events_of(ROOT));
         assert_eq!(world.paths("/backup.partial"), Vec::<PathBuf>::new());
         // It can be backed up itself, and holds the same; and it goes on.
-        let second = backup_in(&world.environment(), TO, "/second", &mut |_| {}).unwrap();
+        let none = &mut |_| ControlFlow::Continue(());
+        let second = backup_in(&world.environment(), TO, "/second", &BackupOptions::new(), none).unwrap();
         assert_eq!((second.merkle_root, second.events), (report.merkle_root, report.events));
         let copy = world.open("/second").unwrap();
         write(&copy, 60, 10);
@@ -112,7 +155,7 @@ fn a_backup_beside_a_writer_holds_what_was_acknowledged() {
         let store = Store::open_in(&world.environment(), ROOT, options().preallocation(preallocation)).unwrap();
         for round in 0..12 {
             let to = format!("/backup-{round}");
-            let report = backup_in(&world.environment(), ROOT, &to, &mut |_| {}).unwrap();
+            let report = world.back_up_to(&to, &BackupOptions::new()).unwrap();
             assert_eq!(report.last_sequence, store.last_sequence());
             assert_eq!(world.events_of(&to), store.read_all(..).map(Result::unwrap).collect::<Vec<_>>());
             write(&store, round * 7, 7);
@@ -157,21 +200,10 @@ fn a_power_cut_at_any_operation_of_a_backup_leaves_none_or_a_whole_one() {
             0 => world.clone().events_of(ROOT),
             _ => store.read_all(..).map(Result::unwrap).collect(),
         };
-        let images = Arc::new(Mutex::new(Vec::new()));
-        let (kept, index, mut random) = (Arc::clone(&images), world.index.clone(), Random::new(seed));
-        world.disk.set_observer(Box::new(move |operation, disk| {
-            for _ in 0..3 {
-                let seed = random.next_u64();
-                let disk =
-                    disk.crash(seed, CrashOptions { stale_allocation: seed % 2 == 0, ..CrashOptions::default() });
-                kept.lock().push((operation.number, World { disk, index: index.crash(seed) }));
-            }
-        }));
-        world.back_up().unwrap();
-        world.disk.clear_observer();
-        let after = World { disk: world.disk.crash(seed, CrashOptions::default()), index: world.index.crash(seed) };
-        images.lock().push((u64::MAX, after));
-        for (operation, image) in std::mem::take(&mut *images.lock()) {
+        let images = cut_within(&world, seed, |world| {
+            world.back_up().unwrap();
+        });
+        for (operation, image) in images {
             if image.disk.kind(Path::new(TO)).unwrap().is_some() {
                 assert_eq!(image.events_of(TO), expected, "seed {seed}, operation {operation}");
                 whole += 1;
@@ -193,7 +225,7 @@ fn a_backup_that_fails_at_any_call_leaves_nothing_behind() {
     store.close().unwrap();
     drop(store);
     let calls = {
-        let probe = World { disk: world.disk.kill(), index: world.index.kill() };
+        let probe = world.killed();
         let before = probe.disk.operations();
         probe.back_up().unwrap();
         probe.disk.operations() - before
@@ -201,7 +233,7 @@ fn a_backup_that_fails_at_any_call_leaves_nothing_behind() {
     let mut failed = 0;
     for nth in 1..=calls {
         for failure in [Failure::Io, Failure::Full] {
-            let attempt = World { disk: world.disk.kill(), index: world.index.kill() };
+            let attempt = world.killed();
             attempt.disk.inject(Fault::at(nth, failure));
             let outcome = attempt.back_up();
             attempt.disk.clear_faults();
@@ -253,7 +285,7 @@ fn damage_is_refused_with_its_place_and_nothing_is_published() {
         ("a missing end", last, Box::new(|world: &World| world.disk.remove_file(last).unwrap())),
     ];
     for (what, place, damage) in cases {
-        let damaged = World { disk: world.disk.kill(), index: world.index.kill() };
+        let damaged = world.killed();
         damage(&damaged);
         let error = damaged.back_up().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
@@ -289,18 +321,48 @@ fn a_backup_that_reads_back_as_something_else_is_not_published() {
 }
 
 #[test]
+fn a_backup_that_is_broken_off_is_not_there() {
+    let world = World::default();
+    let store = world.open(ROOT).unwrap();
+    write(&store, 0, 40);
+    for reflinks in [false, true] {
+        world.disk.set_options(SimulationOptions { reflinks, ..world.disk.options() });
+        let mut broken = 0;
+        loop {
+            let attempt = world.killed();
+            let mut told = 0;
+            let outcome = backup_in(&attempt.environment(), ROOT, TO, &BackupOptions::new(), &mut |_| {
+                told += 1;
+                if told > broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let Err(error) = outcome else { break };
+            assert_eq!(error.kind(), ErrorKind::Aborted, "{error}");
+            assert_eq!(attempt.paths("/backup"), Vec::<PathBuf>::new(), "broken off at call {told}");
+            broken += 1;
+        }
+        assert!(broken > 80, "{broken}");
+    }
+}
+
+#[test]
 fn a_name_that_is_taken_or_leads_nowhere_is_refused() {
     let world = World::default();
     let store = world.open(ROOT).unwrap();
     write(&store, 0, 3);
     let environment = world.environment();
-    let kind = |from: &str, to: &str| backup_in(&environment, from, to, &mut |_| {}).unwrap_err().kind();
+    let kind = |from: &str, to: &str| {
+        let none = &mut |_| ControlFlow::Continue(());
+        backup_in(&environment, from, to, &BackupOptions::new(), none).unwrap_err().kind()
+    };
     assert_eq!(kind(ROOT, ROOT), ErrorKind::AlreadyExists);
     assert_eq!(kind(ROOT, "/store/log/copy"), ErrorKind::InvalidInput);
     assert_eq!(kind(ROOT, "/none/backup"), ErrorKind::NotFound);
     assert_eq!(kind("/none", TO), ErrorKind::NotFound);
+    world.disk.create_directory(Path::new("/empty")).unwrap();
+    world.disk.write_file(Path::new("/file"), b"text").unwrap();
+    assert_eq!(kind(ROOT, "/empty"), ErrorKind::AlreadyExists);
+    assert_eq!(kind(ROOT, "/file"), ErrorKind::AlreadyExists);
     world.back_up().unwrap();
-    assert_eq!(kind(ROOT, TO), ErrorKind::AlreadyExists);
     assert_eq!(world.paths("/backup.partial"), Vec::<PathBuf>::new());
     // An end that is lost later is noticed, though the backup was never opened and has no index.
     let log = Path::new("/backup/log/00000000000000000001.seg");

@@ -47,7 +47,10 @@ mod view;
 mod visit;
 mod watch;
 
-pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
+pub use backup::{
+    BackupOptions, BackupPhase, BackupProgress, BackupReport, RestoreOptions, RestoreReport, backup, backup_in,
+    backup_with, restore, restore_in, restore_with,
+};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use consumer::{Consumer, ConsumerOptions};
 pub use correlation::CorrelationEvents;

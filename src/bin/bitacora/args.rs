@@ -1,5 +1,6 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod backups;
 mod keeping;
 mod money;
 mod observe;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use backups::{BackupArgs, RestoreArgs};
 pub(crate) use keeping::{PresetArg, ScrubArgs};
 pub(crate) use money::CommandArgs;
 pub(crate) use observe::{CheckDiskArgs, StatsArgs};
@@ -47,6 +49,7 @@ pub(crate) enum Verb {
     CheckDisk(CheckDiskArgs),
     Verify(VerifyArgs),
     Backup(BackupArgs),
+    Restore(RestoreArgs),
     Repair(RepairArgs),
     Scrub(ScrubArgs),
     Command(CommandArgs),
@@ -189,24 +192,6 @@ pub(crate) struct StoreArgs {
 pub(crate) struct VerifyArgs {
     /// The store's folder.
     pub(crate) dir: PathBuf,
-}
-
-/// Copy the store into a new folder that is a store: checked, synced, read back and verified. Works while it is written to.
-///
-/// Beside a writer the copy ends with what is synced when the backup begins, without one with what the next open would
-/// keep. It is made in TO.partial-... and named TO when it is whole; an attempt that is interrupted leaves that folder,
-/// which can be deleted, and no TO. Not in it: the index, which the first open makes anew, and with it snapshots and
-/// consumers' checkpoints. Damage in the store is an error with its place (exit 4); TO must not exist (exit 1).
-///
-/// {"store_id","segments","seals","bytes","events","last_sequence","merkle_root","seal_digest"}: two backups with the
-/// same root hold the same events.
-#[derive(Args, Debug)]
-#[command(after_help = "Example:\n  bitacora backup till-data /mnt/usb/till-2026-03-01")]
-pub(crate) struct BackupArgs {
-    /// The store's folder.
-    pub(crate) dir: PathBuf,
-    /// The backup's folder, which must not exist; its parent must.
-    pub(crate) to: PathBuf,
 }
 
 /// Say what is damaged, what is kept and what is lost (sequences, streams, money), and repair the store.

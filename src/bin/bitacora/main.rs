@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Verb::CheckDisk(args) => printing(json, |output| verbs::check_disk::run(args, output)),
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
         Verb::Backup(args) => printing(json, |output| verbs::backup::run(args, output)),
+        Verb::Restore(args) => printing(json, |output| verbs::restore::run(args, output)),
         Verb::Repair(args) => printing(json, |output| verbs::repair::run(args, output)),
         Verb::Scrub(args) => printing(json, |output| verbs::scrub::run(args, output)),
         Verb::Command(args) => printing(json, |output| verbs::command::run(args, output)),

@@ -14,6 +14,8 @@
 //!   synced.
 //! - **Names.** Each creation, rename and removal is kept or lost, until its folder is synced. A rename is kept or
 //!   lost as one; between two folders only as long as neither is synced: then the other half may still be lost.
+//! - **Links.** A second name of a file is a change of names as others are; what is written under one name is seen under both. A
+//!   file that shares another one's bytes ([`SimulationOptions::reflinks`]) is as one that was written as a whole and not synced.
 //! - A sync of a file says nothing of its name, nor of any other file, and a sync of a folder nothing of the files in
 //!   it.
 //! - **Errors.** Any call can be made to fail, once or for good ([`Fault`]). A sync that fails leaves what
@@ -30,8 +32,8 @@
 //!   repeated.
 //! - What was synced stays: a sector that was not written since is never touched by a crash.
 //! - Nothing takes time, and threads meet as the scheduler has it: a run is repeatable as far as its caller is.
-//! - The text in a lock file is never torn; its name is as any other. Links, permissions and other programs are not
-//!   there.
+//! - The text in a lock file is never torn; its name is as any other. Symbolic links, permissions and other programs
+//!   are not there.
 //! - RocksDB does not go through here.
 
 use std::fmt;
@@ -336,6 +338,16 @@ impl Disk for SimulatedDisk {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.begin_path(OperationKind::SyncDirectory, path)?;
         self.shared.volume.lock().sync_directory(path)
+    }
+
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.begin_plain(OperationInfo { target: Some(to.into()), ..call(OperationKind::Reflink, from.into()) })?;
+        self.shared.volume.lock().reflink(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.begin_plain(OperationInfo { target: Some(to.into()), ..call(OperationKind::HardLink, from.into()) })?;
+        self.shared.volume.lock().hard_link(from, to).map(|()| true)
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {

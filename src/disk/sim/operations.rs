@@ -20,6 +20,10 @@ pub enum OperationKind {
     Rename,
     /// A name is removed.
     Remove,
+    /// A file is made that shares the bytes of another one.
+    Reflink,
+    /// A file gets a second name.
+    HardLink,
     /// The names of a folder are read.
     List,
     /// The kind of what stands at a path is asked.
@@ -55,6 +59,8 @@ impl OperationKind {
             | Self::Create
             | Self::Rename
             | Self::Remove
+            | Self::Reflink
+            | Self::HardLink
             | Self::SyncDirectory
             | Self::Lock
             | Self::Write
@@ -81,7 +87,7 @@ pub struct OperationInfo {
     pub kind: OperationKind,
     /// The path it was made for, or that the file was opened at.
     pub path: Arc<Path>,
-    /// The new name, of a rename.
+    /// The new name, of a rename or a link.
     pub target: Option<Arc<Path>>,
     /// Where in the file, bytes.
     pub offset: u64,

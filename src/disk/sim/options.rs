@@ -48,6 +48,8 @@ pub struct SimulationOptions {
     pub lies_about_sync: bool,
     /// How many bytes all files together may have; `None` for no bound.
     pub capacity_bytes: Option<u64>,
+    /// Whether two files may share their bytes until one of them is written to ([`Disk::reflink`](crate::disk::Disk::reflink)).
+    pub reflinks: bool,
 }
 
 /// How hard a power cut hits.

@@ -43,10 +43,29 @@ fn only<T: Ord>(item: T) -> BTreeSet<T> {
 
 #[test]
 fn it_conforms_whatever_its_sectors_are() {
-    for sector in [Sector::Bytes512, Sector::Bytes4096] {
-        let disk = SimulatedDisk::new(SimulationOptions { sector, ..SimulationOptions::default() });
+    for (sector, reflinks) in [(Sector::Bytes512, true), (Sector::Bytes4096, false)] {
+        let disk = SimulatedDisk::new(SimulationOptions { sector, reflinks, ..SimulationOptions::default() });
         super::super::tests::conforms(&disk, path("/"));
     }
+}
+
+#[test]
+fn a_second_name_is_kept_or_lost_and_shared_bytes_are_durable_once_they_are_synced() {
+    let (disk, file) = with_file(SimulationOptions { reflinks: true, ..SimulationOptions::default() }, &[1; 1024]);
+    disk.sync_directory(path("/")).unwrap();
+    assert!(disk.hard_link(path("/f"), path("/linked")).unwrap());
+    put(file.as_ref(), &[2; 512], 0);
+    file.sync_data().unwrap();
+    let second = [[2; 512], [1; 512]].concat();
+    assert_eq!(outcomes(&disk, "/linked", POWERSAFE), BTreeSet::from([None, Some(second.clone())]));
+    assert!(disk.reflink(path("/f"), path("/shared")).unwrap());
+    disk.sync_directory(path("/")).unwrap();
+    assert_eq!(outcomes(&disk, "/linked", POWERSAFE), only(Some(second.clone())));
+    let unsynced = outcomes(&disk, "/shared", POWERSAFE);
+    assert!(unsynced.contains(&Some(Vec::new())) && unsynced.len() > 2, "its name says nothing of its bytes");
+    disk.open(path("/shared"), OpenMode::ReadWrite).unwrap().sync_data().unwrap();
+    put(file.as_ref(), &[3; 512], 0);
+    assert_eq!(outcomes(&disk, "/shared", POWERSAFE), only(Some(second)));
 }
 
 #[test]

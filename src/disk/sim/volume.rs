@@ -221,6 +221,36 @@ impl Volume {
         self.change(vec![(target, Some(node)), (source, None)])
     }
 
+    /// Another file with the same bytes, none of them synced; `false` where this disk has no such thing.
+    pub(super) fn reflink(&mut self, from: &Path, to: &Path) -> io::Result<bool> {
+        let bytes = self.file(self.find_file(from)?)?.cache().to_vec();
+        let place = self.place(to)?;
+        if self.node_at(&place).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !self.options.reflinks {
+            return Ok(false);
+        }
+        if bytes.len() as u64 > self.room() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let node = self.create_file(to)?;
+        if !bytes.is_empty() {
+            self.write(node, &bytes, 0)?;
+        }
+        Ok(true)
+    }
+
+    /// A second name for a file.
+    pub(super) fn hard_link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = self.find_file(from)?;
+        let place = self.place(to)?;
+        if self.node_at(&place).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.change(vec![(place, Some(node))])
+    }
+
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.find_file(path)?;
         let place = self.place(path)?;
@@ -267,8 +297,9 @@ impl Volume {
     /// How much longer the files may get, all together.
     pub(super) fn room(&self) -> u64 {
         let Some(capacity) = self.options.capacity_bytes else { return u64::MAX };
-        let used: u64 =
-            self.files().iter().filter_map(|(_, node)| self.file(*node).ok()).map(|file| file.cache().length()).sum();
+        // A file with two names takes its room once.
+        let nodes: BTreeSet<NodeId> = self.files().into_iter().map(|(_, node)| node).collect();
+        let used: u64 = nodes.iter().filter_map(|node| self.file(*node).ok()).map(|file| file.cache().length()).sum();
         capacity.saturating_sub(used)
     }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{BackupPhase, BackupProgress};
+use super::{BackupPhase, BackupProgress, Watch};
 use crate::disk::{self, Disk, DiskFile, OpenMode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::format::bytes::end_of_content;
 use crate::format::control::Control;
 use crate::format::frame::to_u64;
@@ -28,15 +28,28 @@ use crate::types::{Sequence, StoreId};
 pub(super) struct Source {
     pub(super) identity: Identity,
     pub(super) session: u64,
-    /// Each segment with where its last frame ends, oldest first.
-    pub(super) segments: Vec<(Sequence, u64)>,
+    /// The segments before those that were read, oldest first: none where all of them were.
+    pub(super) before: Vec<Sequence>,
+    /// Each segment that was read with where its last frame ends, oldest first.
+    pub(super) segments: Vec<(Sequence, Position)>,
     /// The seals of finished segments, with their digests.
     pub(super) seals: Vec<(Sequence, Hash)>,
     /// The end of the last frame.
     pub(super) position: Position,
-    pub(super) events: u64,
-    pub(super) root: Hash,
+    /// Over all events; `None` where not all were read.
+    pub(super) root: Option<Hash>,
     pub(super) files: Arc<LogFiles>,
+}
+
+impl Source {
+    /// Whether another segment follows, in what is to be copied.
+    pub(super) fn is_finished(&self, first: Sequence) -> bool {
+        self.segments.last().is_some_and(|(last, _)| first < *last)
+    }
+
+    pub(super) fn has_seal(&self, first: Sequence) -> bool {
+        self.seals.binary_search_by_key(&first, |(first, _)| *first).is_ok()
+    }
 }
 
 /// Who writes, as it was looked at before the log was read.
@@ -54,22 +67,24 @@ impl Writer {
     }
 }
 
-/// Reads the log from its first frame to its last, or to what a writer has synced by now.
+/// Reads the log from the segment `from`, or from its first frame, to its last, or to what a writer has synced by now.
 ///
 /// # Errors
-/// `Corrupt`, with the place. `NotFound`: there is no log yet. `UnsupportedFormat`, `Io`.
+/// `Corrupt`, with the place. `NotFound`: there is no log yet. `Refused`: it has no segment of that name. `UnsupportedFormat`, `Io`,
+/// and what `watch` says.
 pub(super) fn read(
     environment: &Environment,
     root: &Path,
     identity: Identity,
-    progress: &mut dyn FnMut(BackupProgress),
+    from: Option<Sequence>,
+    watch: &mut Watch<'_>,
 ) -> Result<Source> {
     /// Writers that come and go while the log is read: so many in a row are no accident.
     const ATTEMPTS_MAX: usize = 8;
     let (disk, store_id) = (environment.disk.as_ref(), identity.store_id);
     let mut writer = Writer::look(disk, root, store_id)?;
     for _ in 1..ATTEMPTS_MAX {
-        match read_once(environment, root, identity, &writer, progress) {
+        match read_once(environment, root, identity, &writer, from, watch) {
             Err(error) if error.is_corruption() => {
                 // What is being written is no damage: it counts if nobody has begun to write since.
                 let now = Writer::look(disk, root, store_id)?;
@@ -81,7 +96,7 @@ pub(super) fn read(
             outcome => return outcome,
         }
     }
-    read_once(environment, root, identity, &writer, progress)
+    read_once(environment, root, identity, &writer, from, watch)
 }
 
 fn read_once(
@@ -89,7 +104,8 @@ fn read_once(
     root: &Path,
     identity: Identity,
     writer: &Writer,
-    progress: &mut dyn FnMut(BackupProgress),
+    from: Option<Sequence>,
+    watch: &mut Watch<'_>,
 ) -> Result<Source> {
     let disk = Arc::clone(&environment.disk);
     let store_id = identity.store_id;
@@ -97,9 +113,10 @@ fn read_once(
     let index =
         if has_writer { IndexEvidence::Absent } else { environment.index.evidence(&root.join(INDEX), store_id) };
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
-    let Some(first) = inventory.segments.first().copied() else {
+    let Some(oldest) = inventory.segments.first().copied() else {
         return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no log yet", root.display())));
     };
+    let first = from.unwrap_or(oldest);
     let files = Arc::new(LogFiles::new(Arc::clone(&disk), root.join(LOG), store_id, &inventory.segments));
     let last = examine::open_last(&files, OpenMode::Read)?;
     if !has_writer {
@@ -107,46 +124,44 @@ fn read_once(
     }
     let shows_durable_only = has_writer && control.shows_synced_only;
     let bound = if shows_durable_only { control.durable } else { Sequence::MAX };
-    let sizes: u64 = inventory.segments.iter().map(|first| length_of(&files, *first)).sum::<Result<u64>>()?;
+    let (before, read): (Vec<_>, Vec<_>) = inventory.segments.iter().partition(|other| **other < first);
+    let sizes: u64 = read.iter().map(|first| length_of(&files, *first)).sum::<Result<u64>>()?;
     let mut segments = Vec::new();
     let mut content = Content::default();
     let start = match files.named(first) {
         Some(segment) => Start::of(&files.header(&segment)?),
-        None => unreachable!("the first segment is among all"),
+        None => {
+            let text = format!(
+                "the backup holds what the store does not: segment {first}, and the store has none of that name; make a new backup beside it"
+            );
+            return Err(Error::new(ErrorKind::Refused, text));
+        }
     };
     let mut visit = |frame: &crate::format::frame::FrameRef<'_>| {
         content.take(frame)?;
         let done_bytes = content.bytes.min(sizes);
-        progress(BackupProgress { phase: BackupPhase::Check, done_bytes, total_bytes: sizes });
-        Ok(())
+        watch(BackupProgress { phase: BackupPhase::Check, done_bytes, total_bytes: sizes })
     };
     let walked = walk::walk(&files, start, bound, &mut visit, &mut |segment, position| {
-        segments.push((segment, position.offset));
+        segments.push((segment, position));
         Ok(())
     })?;
     check_end(&walked, &last, &control, has_writer, bound, &index)?;
     for (first, end) in &segments {
-        check_rest(&files, *first, *end)?;
+        check_rest(&files, *first, end.offset)?;
     }
-    segments.push((walked.segment, walked.position.offset));
-    let seals = seals(&files, &segments, &inventory.seals)?;
-    Ok(Source {
-        identity,
-        session: control.session,
-        segments,
-        seals,
-        position: walked.position,
-        events: content.events,
-        root: content.tree.root(),
-        files,
-    })
+    let finished = before.iter().copied().chain(segments.iter().map(|(first, _)| *first));
+    let seals = seals(&files, finished, &inventory.seals)?;
+    segments.push((walked.segment, walked.position));
+    let root = before.is_empty().then(|| content.tree.root());
+    let session = control.session;
+    Ok(Source { identity, session, before, segments, seals, position: walked.position, root, files })
 }
 
 /// What the events come to.
 #[derive(Default)]
 struct Content {
     tree: MerkleTree,
-    events: u64,
     bytes: u64,
 }
 
@@ -155,7 +170,6 @@ impl Content {
         for placed in frame.records().map_err(|defect| cursor::damaged_in(frame, defect))? {
             let placed = placed.map_err(|defect| cursor::damaged_in(frame, defect))?;
             seal::add_leaf(&mut self.tree, placed.sequence, frame.header.timestamp, placed.record.content);
-            self.events += 1;
         }
         self.bytes += frame.header.total_bytes();
         Ok(())
@@ -259,22 +273,29 @@ pub(super) fn for_each_chunk(
 }
 
 /// The seals that are there, of the segments that are finished in the copy. A seal that is there and damaged is damage.
-fn seals(files: &LogFiles, segments: &[(Sequence, u64)], found: &[Sequence]) -> Result<Vec<(Sequence, Hash)>> {
-    let finished = segments.split_last().map_or(&[][..], |(_, finished)| finished);
-    let mut seals = Vec::new();
-    for (first, _) in finished.iter().filter(|(first, _)| found.binary_search(first).is_ok()) {
-        let bytes = files::read_whole(files.disk.as_ref(), &files.directory.join(segment::seal_name(*first)))
-            .map_err(|source| LogFiles::io(*first, "read the seal of", source))?;
-        let Some((_, digest)) = Seal::decode(&bytes, files.store_id, *first) else {
-            return Err(Error::corrupt(crate::error::Corruption {
-                file: format!("{LOG}/{}", segment::seal_name(*first)),
-                offset: None,
-                sequence: Some(*first),
-                expected: "a seal, or none".into(),
-                found: "one whose digest fails".into(),
-            }));
-        };
-        seals.push((*first, digest));
-    }
-    Ok(seals)
+fn seals(
+    files: &LogFiles,
+    finished: impl Iterator<Item = Sequence>,
+    found: &[Sequence],
+) -> Result<Vec<(Sequence, Hash)>> {
+    let sealed = finished.filter(|first| found.binary_search(first).is_ok());
+    sealed.map(|first| Ok((first, read_seal(files, first)?.1))).collect()
+}
+
+/// A segment's seal and its digest.
+///
+/// # Errors
+/// `Corrupt`: it is damaged. `Io`: it is not there, or cannot be read.
+pub(super) fn read_seal(files: &LogFiles, first: Sequence) -> Result<(Seal, Hash)> {
+    let bytes = files::read_whole(files.disk.as_ref(), &files.directory.join(segment::seal_name(first)))
+        .map_err(|source| LogFiles::io(first, "read the seal of", source))?;
+    Seal::decode(&bytes, files.store_id, first).ok_or_else(|| {
+        Error::corrupt(Corruption {
+            file: format!("{LOG}/{}", segment::seal_name(first)),
+            offset: None,
+            sequence: Some(first),
+            expected: "a seal, or none".into(),
+            found: "one whose digest fails".into(),
+        })
+    })
 }

@@ -253,7 +253,7 @@ fn examine(
         let plan = RepairPlan { refusal, damage: report.findings, obstacle, ..RepairPlan::default() };
         return Ok(Examined { plan, facts: salvage::Facts::default(), files: None });
     };
-    verify::check_store(environment, root, store_id, &mut report)?;
+    verify::check_store(environment, root, store_id, &mut report, &mut |_| Ok(()))?;
     let evidence = Proof::look(environment, root, store_id)?;
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
     let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));

@@ -44,6 +44,14 @@ impl Disk for OwnLock {
         self.0.sync_directory(path)
     }
 
+    fn reflink(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.0.reflink(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        self.0.hard_link(from, to)
+    }
+
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.0.lock(path, holder)
     }

@@ -128,10 +128,21 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<VerifyReport> {
-    let root = path.as_ref();
+    verify_watched(environment, path.as_ref(), &mut |_| Ok(()))
+}
+
+/// As [`verify_in`], telling how many bytes of the log it has read.
+///
+/// # Errors
+/// As [`verify_in`], and what `watch` says.
+pub(super) fn verify_watched(
+    environment: &Environment,
+    root: &Path,
+    watch: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     match create::standing(environment.disk.as_ref(), root) {
-        Ok(Standing::Store(identity)) => check_store(environment, root, identity.store_id, &mut report)?,
+        Ok(Standing::Store(identity)) => check_store(environment, root, identity.store_id, &mut report, watch)?,
         Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
         Err(error) => report.take(FindingKind::Header, error)?,
     }
@@ -141,12 +152,13 @@ pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<Ve
 /// Checks the log of this id, and the index.
 ///
 /// # Errors
-/// `UnsupportedFormat`, `Io`.
+/// `UnsupportedFormat`, `Io`, and what `watch` says.
 pub(super) fn check_store(
     environment: &Environment,
     root: &Path,
     store_id: StoreId,
     report: &mut VerifyReport,
+    watch: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let disk = Arc::clone(&environment.disk);
     let has_writer =
@@ -161,7 +173,7 @@ pub(super) fn check_store(
         report.take(FindingKind::Segments, error)?;
     }
     let mut log = segments::LogCheck::new(bound);
-    log.run(&files, report)?;
+    log.run(&files, report, watch)?;
     let clean = control.clean_sequence();
     let watermark = index.as_ref().ok().and_then(|index| index.watermark());
     let covered = watermark.map_or(Sequence::ZERO, |mark| mark.sequence);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::sync::Arc;
 
 use super::{FindingKind, VerifyReport};
@@ -95,13 +96,32 @@ impl LogCheck {
         Self { collects: false, joint, seal, ..Self::new(bound) }
     }
 
-    pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport) -> Result<()> {
+    /// Checks all segments; `watch` is told how many bytes were read so far, now and then.
+    ///
+    /// # Errors
+    /// `UnsupportedFormat`, `Io`, and what `watch` says.
+    pub(super) fn run(
+        &mut self,
+        files: &Arc<LogFiles>,
+        report: &mut VerifyReport,
+        watch: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
         let segments = files.all();
         for (number, segment) in segments.iter().enumerate() {
             let is_last = number + 1 == segments.len();
+            let (before, mut ended) = (report.bytes, None);
+            let mut pace = |read| {
+                watch(before + read).map_err(|error| {
+                    ended = Some(error);
+                    io::Error::other("the verification ends")
+                })
+            };
             let checked = files
                 .open(segment.first)
-                .and_then(|file| self.segment(files, segment, file, is_last, &mut |_| Ok(()), report));
+                .and_then(|file| self.segment(files, segment, file, is_last, &mut pace, report));
+            if let Some(error) = ended {
+                return Err(error);
+            }
             if let Err(error) = checked {
                 self.joint = None;
                 self.seal = None;

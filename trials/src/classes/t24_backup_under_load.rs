@@ -1,11 +1,13 @@
 //! T24: backups taken while writers run.
 //!
 //! A piece has two halves. On the operating system's disk three threads write to a store that rolls every few commits, and
-//! backups are taken meanwhile: each must verify before it was ever opened, open, and be a prefix of whole commits that
-//! holds all that was durable when it began. On the simulated disk a backup is taken beside a writer with a power cut
-//! before each of its operations: the backup is then not there, or whole, and the store is as it was.
+//! backups are taken meanwhile, a first one and two that bring it up to date, and one beside it: each must verify before it was
+//! ever opened, be a prefix of whole commits that holds all that was durable when it began, and in the end open. On the
+//! simulated disk a backup is taken beside a writer, or brought up to date, with a power cut before each of its operations: the
+//! backup is then as it was (not there, where it was not), or further and whole, and the store is as it was.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,8 +16,8 @@ use bitacora::disk::OsDisk;
 use bitacora::disk::sim::Random;
 use bitacora::index::MemoryIndexProvider;
 use bitacora::{
-    CodecId, Commit, Environment, Event, EventType, ExpectedVersion, NewEvent, Options, Preallocation, Sequence, Store,
-    StreamId, backup_in, verify_in,
+    BackupOptions, BackupReport, CodecId, Commit, Environment, Event, EventType, ExpectedVersion, NewEvent, Options,
+    Preallocation, Sequence, Store, StreamId, backup_in, verify_in,
 };
 
 use crate::class::{Class, Extent, Tally, Threads};
@@ -32,8 +34,8 @@ pub const CLASS: Class = Class {
     piece,
 };
 
-/// Backups of one run on the operating system's disk.
-const BACKUPS: u64 = 4;
+/// Backups of one run on the operating system's disk, by the folder that each is made in or brought up to date.
+const BACKUPS: [&str; 4] = ["backup-0", "backup-0", "backup-1", "backup-0"];
 const WRITERS: u64 = 3;
 /// Events that must have been added between two backups.
 const EVENTS_BETWEEN: u64 = 40;
@@ -119,27 +121,29 @@ fn under_threads(seed: u64, tally: &mut Tally) {
                 scope.spawn(move || write(store, load, random, writer))
             })
             .collect();
-        for number in 0..BACKUPS {
+        for (number, name) in (0..).zip(BACKUPS) {
             let wanted = store.last_sequence().plus(EVENTS_BETWEEN);
             while store.last_sequence() < wanted && !writers.iter().any(std::thread::ScopedJoinHandle::is_finished) {
                 std::thread::yield_now();
             }
-            let to = folder.0.join(format!("backup-{number}"));
+            let to = folder.0.join(name);
             let durable = store.durable_sequence();
+            let is_update = to.exists();
             // Another process would see the same: nothing of the open store is used here.
-            let report = backup_in(&environment(), &root, &to, &mut |_| {});
-            let report = report.unwrap_or_else(|error| {
+            let report = back_up(&environment(), &root, &to).and_then(|report| Ok((read(&to)?, report)));
+            let (held, report) = report.unwrap_or_else(|error| {
                 load.is_over.store(true, Ordering::Relaxed);
                 panic!("backup {number}: {error}")
             });
-            taken.push((to, durable, report));
+            taken.push(Taken { to, is_update, durable, held, report });
         }
         load.is_over.store(true, Ordering::Relaxed);
         writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect()
     });
     let events: Vec<Event> = store.read_all(..).map(|event| event.expect("an event")).collect();
     store.close().expect("a store is closed");
-    for (to, durable, report) in taken {
+    let mut opened = BTreeSet::new();
+    for Taken { to, is_update, durable, held, report } in taken.into_iter().rev() {
         let label = to.display();
         assert!(report.last_sequence >= durable, "{label}: {durable} was durable, it ends at {}", report.last_sequence);
         assert!(
@@ -147,11 +151,38 @@ fn under_threads(seed: u64, tally: &mut Tally) {
             "{label}: sequence {} is no commit's end",
             report.last_sequence
         );
-        check_backup(&environment(), &to, &events, report.last_sequence);
+        assert!(held.len() as u64 == report.events && events.starts_with(&held), "{label}: {} events", held.len());
+        assert!(is_update || report.segments_kept == 0, "{label}: {report:?}");
+        assert_eq!(report.segments_kept + report.segments_copied, report.segments, "{label}");
+        // Of those that were made in one folder the last one is there.
+        if opened.insert(to.clone()) {
+            check_backup(&environment(), &to, &events, report.last_sequence);
+        }
         tally.note("events", report.events);
         tally.note("segments", report.segments);
+        tally.note("kept", report.segments_kept);
         tally.one();
     }
+}
+
+/// A backup as it was when it was taken.
+struct Taken {
+    to: std::path::PathBuf,
+    is_update: bool,
+    durable: Sequence,
+    held: Vec<Event>,
+    report: BackupReport,
+}
+
+fn back_up(environment: &Environment, from: &Path, to: &Path) -> bitacora::Result<BackupReport> {
+    backup_in(environment, from, to, &BackupOptions::new(), &mut |_| ControlFlow::Continue(()))
+}
+
+/// What a backup holds, without opening it to write. It verifies.
+fn read(to: &Path) -> bitacora::Result<Vec<Event>> {
+    let verified = verify_in(&environment(), to)?;
+    assert!(verified.is_ok(), "{}: {:?}", to.display(), verified.findings);
+    Store::open_read_only_in(&environment(), to)?.read_all(..).collect()
 }
 
 /// It verifies before it was ever opened, opens as what was closed, and holds just these first events.
@@ -182,8 +213,15 @@ fn with_power_cuts(seed: u64, tally: &mut Tally) {
     let world = World::new(&shape);
     let book = Arc::new(Book::new(seed, COMMITS, Sizes::default()));
     let mut life = Life::start(&world, shape, &book).expect("a new store");
-    for step in script(&mut random, COMMITS) {
+    // A quarter of them make a backup, the others bring one up to date.
+    let earlier_at = random.index(COMMITS + COMMITS / 3);
+    let mut earlier = Sequence::ZERO;
+    for (number, step) in script(&mut random, COMMITS).into_iter().enumerate() {
         life.step(step).unwrap_or_else(|error| panic!("{step:?}: {error}"));
+        if number == earlier_at {
+            let report = back_up(&life.world().environment(), Path::new(ROOT), Path::new(TO));
+            earlier = report.unwrap_or_else(|error| panic!("after step {number}: {error}")).last_sequence;
+        }
     }
     // A life goes on in another world after a kill.
     let world = life.world().clone();
@@ -197,7 +235,9 @@ fn with_power_cuts(seed: u64, tally: &mut Tally) {
     };
     let known = book.known();
     let images = images::watch(&world, &book, shape, seed, Watch { each: 1, kills: false });
-    let report = backup_in(&world.environment(), ROOT, TO, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
+    let was_there = world.disk.files().iter().any(|path| path.starts_with(TO));
+    let report = back_up(&world.environment(), Path::new(ROOT), Path::new(TO));
+    let report = report.unwrap_or_else(|error| panic!("{shape:?}: {error}"));
     let images = images::take(&world, &images);
     drop(life);
     // A close writes what was submitted and not waited for, too.
@@ -208,11 +248,14 @@ fn with_power_cuts(seed: u64, tally: &mut Tally) {
     for image in images {
         let label = format!("before operation {}, {shape:?}", image.operation);
         let is_there = image.world.disk.files().iter().any(|path| path.starts_with(TO));
+        assert!(is_there || !was_there, "{label}: a backup is gone");
         if is_there {
             let verified = verify_in(&image.world.environment(), TO).unwrap_or_else(|error| panic!("{label}: {error}"));
             assert!(verified.is_ok(), "{label}: {:?}", verified.findings);
-            assert_eq!((verified.events, verified.last_sequence), (report.events, report.last_sequence), "{label}");
-            tally.note("whole", 1);
+            let least = if was_there { earlier } else { report.last_sequence };
+            assert!((least..=report.last_sequence).contains(&verified.last_sequence), "{label}: {verified:?}");
+            assert_eq!(verified.events, verified.last_sequence.get(), "{label}");
+            tally.note("whole", u64::from(verified.last_sequence == report.last_sequence));
         }
         let store = image.world.open(&shape).unwrap_or_else(|error| panic!("{label}: {error}"));
         // In a weaker mode the store may lose to the power cut what the backup has.

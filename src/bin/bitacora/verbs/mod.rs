@@ -19,6 +19,7 @@ mod payment_steps;
 pub(crate) mod payments;
 pub(crate) mod recover;
 pub(crate) mod repair;
+pub(crate) mod restore;
 pub(crate) mod scrub;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
