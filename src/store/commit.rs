@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::options::Durability;
-use crate::types::{ExpectedVersion, NewEvent, Receipt, StreamId};
+use crate::types::{ExpectedVersion, NewEvent, Receipt, StreamId, Timestamp};
 
 /// Events for one stream of a commit.
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ pub struct Commit {
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) durability: Option<Durability>,
     pub(crate) may_use_reserve: bool,
+    pub(crate) committed_at: Option<Timestamp>,
 }
 
 impl Commit {
@@ -81,6 +82,13 @@ impl Commit {
     #[must_use]
     pub fn may_use_reserve(mut self) -> Self {
         self.may_use_reserve = true;
+        self
+    }
+
+    /// Gives it the time at which it was committed before, elsewhere; no earlier than the commit before it has.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn committed_at(mut self, time: Timestamp) -> Self {
+        self.committed_at = Some(time);
         self
     }
 

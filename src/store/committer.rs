@@ -29,6 +29,7 @@ struct Prepared {
     key: Option<(String, [u8; 32])>,
     wants_sync: bool,
     may_use_reserve: bool,
+    committed_at: Option<Timestamp>,
 }
 
 /// As long as this lives, nothing joins a group that may not use the reserve.
@@ -328,8 +329,8 @@ fn prepare(commit: Commit, options: &Options) -> Result<Prepared> {
         expected.push(append.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
-    let may_use_reserve = commit.may_use_reserve;
-    Ok(Prepared { draft, streams: streams.list, runs, expected, key, wants_sync, may_use_reserve })
+    let (may_use_reserve, committed_at) = (commit.may_use_reserve, commit.committed_at);
+    Ok(Prepared { draft, streams: streams.list, runs, expected, key, wants_sync, may_use_reserve, committed_at })
 }
 
 /// The streams of a commit, each once.
@@ -426,6 +427,7 @@ fn join(state: &mut CommitState, prepared: Prepared, heads: &Heads) -> Submitted
             first_sequence: first,
             runs: prepared.runs,
             may_use_reserve: prepared.may_use_reserve,
+            committed_at: prepared.committed_at,
             place: None,
         },
         streams: prepared.streams,

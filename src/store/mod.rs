@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod anew;
 mod backup;
 mod chores;
 mod close;
@@ -18,6 +19,7 @@ mod event_stream;
 mod follow;
 mod housekeeping;
 mod info;
+mod keep_index;
 mod lead;
 mod open;
 mod options;
@@ -29,6 +31,9 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod time;
+#[cfg(feature = "transfer")]
+mod transfer;
+mod upgrade;
 mod verify;
 mod view;
 mod watch;
@@ -41,6 +46,9 @@ pub use environment::Environment;
 #[cfg(feature = "futures")]
 pub use event_stream::EventStream;
 pub use info::StoreInfo;
+pub use keep_index::{
+    CompactReport, IndexProgress, IndexReport, compact_index, compact_index_in, rebuild_index, rebuild_index_in,
+};
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
 pub use repair::{
@@ -49,6 +57,12 @@ pub use repair::{
 };
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
+#[cfg(feature = "transfer")]
+pub use transfer::{
+    ExportReport, ImportReport, TransferPhase, TransferProgress, export, export_file, export_file_in, export_in,
+    import, import_in,
+};
+pub use upgrade::{UpgradeReport, upgrade, upgrade_in};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 
 use crate::disk::DiskLock;

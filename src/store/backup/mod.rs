@@ -156,7 +156,7 @@ fn check_target(disk: &dyn Disk, root: &Path, to: &Path) -> Result<PathBuf> {
     Ok(to.with_file_name(name))
 }
 
-fn parent(path: &Path) -> Option<&Path> {
+pub(super) fn parent(path: &Path) -> Option<&Path> {
     path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }
 
@@ -206,7 +206,7 @@ fn publish(disk: &dyn Disk, partial: &Path, to: &Path) -> Result<()> {
 }
 
 /// Removes what an attempt has made, as far as that can be done: an attempt that was killed leaves it too.
-fn remove_all(disk: &dyn Disk, folder: &Path) {
+pub(super) fn remove_all(disk: &dyn Disk, folder: &Path) {
     for entry in disk.list(folder).unwrap_or_default() {
         let path = folder.join(&entry.name);
         let removed = if entry.kind == EntryKind::Directory {
@@ -216,10 +216,10 @@ fn remove_all(disk: &dyn Disk, folder: &Path) {
             disk.remove(&path)
         };
         if let Err(error) = removed {
-            tracing::warn!(%error, path = %path.display(), "a part of a backup that failed cannot be removed");
+            tracing::warn!(%error, path = %path.display(), "a part of what failed cannot be removed");
         }
     }
     if let Err(error) = disk.remove_directory(folder) {
-        tracing::warn!(%error, folder = %folder.display(), "a backup that failed cannot be removed");
+        tracing::warn!(%error, folder = %folder.display(), "what failed cannot be removed");
     }
 }
