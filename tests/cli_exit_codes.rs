@@ -25,6 +25,8 @@ const READERS: &[&[&str]] = &[
     &["snapshots"],
     &["recover", "--check"],
     &["health"],
+    &["export"],
+    &["upgrade"],
 ];
 
 #[track_caller]

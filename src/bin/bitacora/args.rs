@@ -1,17 +1,21 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod keep_index;
 mod money;
 mod payments;
 mod service;
+mod transfer;
 mod travel;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use keep_index::{CompactIndexArgs, RebuildIndexArgs};
 pub(crate) use money::CommandArgs;
 pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
 pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
+pub(crate) use transfer::{ExportArgs, ImportArgs, UpgradeArgs};
 pub(crate) use travel::{DiffArgs, ExplainArgs, TraceArgs, WalletArgs, WalletsArgs};
 
 use crate::demo::DemoArgs;
@@ -41,7 +45,12 @@ pub(crate) enum Verb {
     Info(StoreArgs),
     Verify(VerifyArgs),
     Backup(BackupArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
     Repair(RepairArgs),
+    RebuildIndex(RebuildIndexArgs),
+    CompactIndex(CompactIndexArgs),
+    Upgrade(UpgradeArgs),
     Command(CommandArgs),
     Wallet(WalletArgs),
     Wallets(WalletsArgs),
