@@ -34,6 +34,16 @@ fn imported(place: &Place, name: &str, lines: &[u8]) -> Value {
     values(&printed).remove(0)
 }
 
+/// What a verb printed, without the way a wallet was loaded: snapshots are not exported.
+fn without_way(printed: &[u8]) -> Vec<Value> {
+    let mut documents = values(printed);
+    for fields in documents.iter_mut().filter_map(Value::as_object_mut) {
+        fields.remove("loaded_from");
+        fields.remove("events_replayed");
+    }
+    documents
+}
+
 /// The names beside the store.
 fn names(place: &Place) -> Vec<String> {
     let entries = fs::read_dir(place.join("")).unwrap();
@@ -77,12 +87,13 @@ fn an_import_is_the_same_store_and_its_export_the_same_bytes() {
     assert_eq!((&document["events_written"], &document["events_present"]), (&report["events"], &json!(0)));
     let again = bitacora(["export", copy_name]).assert().success().stderr("");
     assert!(again.get_output().stdout == lines, "byte for byte");
-    for (verb, arguments) in [("events", vec![]), ("wallets", vec![]), ("payment", vec!["p1"]), ("streams", vec![])] {
+    for (verb, arguments) in [("events", vec![]), ("wallet", vec!["ana"]), ("payment", vec!["p1"]), ("streams", vec![])]
+    {
         let mut of_copy = vec![verb, copy_name];
         of_copy.extend(&arguments);
         let shown = bitacora(of_copy).arg("--json").assert().success().stderr("").get_output().stdout.clone();
         let source = place.command(verb, &arguments).arg("--json").assert().success().get_output().stdout.clone();
-        assert!(shown == source, "{verb}");
+        assert_eq!(without_way(&shown), without_way(&source), "{verb}");
     }
     bitacora(["verify", copy_name]).assert().success();
     // A command that was done is a repeat in the copy too.
