@@ -70,9 +70,10 @@
 //! [`docs`] is the book: [concepts](docs::concepts), [getting started](docs::getting_started), what is promised and what
 //! proves it ([durability](docs::durability)), how an open decides ([recovery](docs::recovery)), the [wallet](docs::wallet),
 //! [payments](docs::payments) and [sagas](docs::sagas) of one's own, how to follow the log ([subscriptions](docs::subscriptions)),
-//! what to watch in a running store ([observing](docs::observing)), what a wrong clock does ([time](docs::time)), how payloads change their shapes ([evolution](docs::evolution)), every byte on
-//! disk ([format](docs::format)), how fast it is ([performance](docs::performance)), what to choose for a
-//! machine ([tuning](docs::tuning)), and how all of it is tried
+//! what to watch in a running store ([observing](docs::observing)), what a wrong clock does ([time](docs::time)), how payloads
+//! change their shapes ([evolution](docs::evolution)), what a newer version of this crate does to a store
+//! ([migration](docs::migration)), every byte on disk ([format](docs::format)), how fast it is
+//! ([performance](docs::performance)), what to choose for a machine ([tuning](docs::tuning)), and how all of it is tried
 //! ([testing](docs::testing)). [`Store`] is where programs start,
 //! [`Options`] says what can be chosen, [`ErrorKind`] says what to do about an error.
 //!
@@ -81,7 +82,8 @@
 //! | feature | default | consequence |
 //! |---|---|---|
 //! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
-//! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
+//! | `cli` | no | The command `bitacora`. Turns on `rocksdb` and `transfer`. |
+//! | `transfer` | no | `export` and `import`: a store as JSON lines, and back. Adds `serde_json` and `base64`. |
 //! | `futures` | no | `Subscription::into_stream`, which gives an `EventStream`: a `futures` stream for async code. Needs no runtime; adds `futures-core`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
 //! | `metrics` | no | What a store counts is told to the recorder of the crate `metrics` that the program has set, once a second and by `Store::publish_metrics`; see [observing](docs::observing). A commit pays nothing for it; adds `metrics` and `rapidhash`. |
@@ -131,13 +133,19 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 pub use store::EventStream;
 pub use store::{
     Align, AllEvents, BackupOptions, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit,
-    Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST,
-    Environment, EventRef, Finding, FindingKind, IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined,
-    RepairOutcome, RepairPlan, RestoreOptions, RestoreReport, ScrubOptions, ScrubProgress, ScrubReport, Scrubber,
-    SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss,
-    Streams, SubscribeOptions, Subscription, Ticket, TornTail, VerifyReport, VersionRange, backup, backup_in,
-    backup_with, repair, repair_in, repair_plan, repair_plan_in, restore, restore_in, restore_with, scrub, scrub_in,
-    scrub_status, verify, verify_in,
+    CompactReport, Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability,
+    EVENT_LOST, Environment, EventRef, Finding, FindingKind, IdempotencyKey, IndexProgress, IndexReport, KeyUse, Loss,
+    Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, RestoreOptions, RestoreReport, ScrubOptions,
+    ScrubProgress, ScrubReport, Scrubber, SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage,
+    StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail, UpgradeReport,
+    VerifyReport, VersionRange, backup, backup_in, backup_with, compact_index, compact_index_in, rebuild_index,
+    rebuild_index_in, repair, repair_in, repair_plan, repair_plan_in, restore, restore_in, restore_with, scrub,
+    scrub_in, scrub_status, upgrade, upgrade_in, verify, verify_in,
+};
+#[cfg(feature = "transfer")]
+pub use store::{
+    ExportReport, ImportReport, TransferPhase, TransferProgress, export, export_file, export_file_in, export_in,
+    import, import_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, NewEventRef, Receipt, Sequence, StoreId,

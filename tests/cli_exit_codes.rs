@@ -27,6 +27,8 @@ const READERS: &[&[&str]] = &[
     &["snapshots"],
     &["recover", "--check"],
     &["health"],
+    &["export"],
+    &["upgrade"],
 ];
 
 #[track_caller]

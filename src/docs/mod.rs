@@ -36,6 +36,9 @@ pub mod time {}
 #[doc = include_str!("evolution.md")]
 pub mod evolution {}
 
+#[doc = include_str!("migration.md")]
+pub mod migration {}
+
 #[doc = include_str!("command_line.md")]
 pub mod command_line {}
 

@@ -137,6 +137,18 @@ pub(crate) fn complete(
     checksum
 }
 
+/// The content of an event's record, which says nothing of where that lies: all but the checksum.
+///
+/// # Errors
+/// `InvalidInput`: past a limit.
+#[cfg(feature = "transfer")]
+pub(crate) fn content(stream: &StreamId, version: Version, id: EventId, event: &NewEvent) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(bytes_about(stream, event));
+    write(&mut bytes, stream, id, event)?;
+    set(&mut bytes, 8, &version.get().to_le_bytes());
+    Ok(bytes.split_off(4))
+}
+
 /// The parts of a record's bytes.
 struct Parts<'a> {
     checksum: u32,

@@ -257,6 +257,13 @@ pub trait Index: Send + Sync + fmt::Debug {
     /// `Io`: the index failed.
     fn catch_up(&self) -> Result<()>;
 
+    /// Puts what it holds in order, so that it takes no more room and no more look-ups than it must. What it says stays the same;
+    /// a kill on the way leaves it as sound as before.
+    ///
+    /// # Errors
+    /// `Io`, `StorageFull`: the index failed.
+    fn compact(&self) -> Result<()>;
+
     /// Bytes that it takes on disk.
     ///
     /// # Errors
@@ -307,4 +314,11 @@ pub trait IndexProvider: Send + Sync + fmt::Debug {
         let _ = bounds;
         None
     }
+
+    /// Puts the index in `from`, which is closed, into the place of that in `to`, durably. A kill on the way leaves one of them
+    /// there, or none.
+    ///
+    /// # Errors
+    /// `Io`: it cannot be done; in `to` there may be none.
+    fn replace(&self, from: &Path, to: &Path) -> Result<()>;
 }

@@ -16,7 +16,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rocksdb::{ColumnFamily, DB, IngestExternalFileOptions, ReadOptions, SstFileWriter, WriteBatch, WriteOptions};
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, IngestExternalFileOptions, ReadOptions, SstFileWriter,
+    WriteBatch, WriteOptions,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Mutex, RwLock};
@@ -128,6 +131,10 @@ impl IndexProvider for Bounded {
 
     fn bounded(&self, bounds: IndexBounds) -> Option<Arc<dyn IndexProvider>> {
         Some(Arc::new(Self(bounds)))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> Result<()> {
+        folder::replace(from, to)
     }
 }
 
@@ -451,6 +458,24 @@ impl Index for RocksIndex {
             Some(_) => Ok(()),
             None => Err(closed()),
         }
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.write(|db| {
+            let mut options = CompactOptions::default();
+            // Down to the last level, for what was overwritten or deleted there too.
+            options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+            let compact = |name| -> Result<()> {
+                let family = family(db, &self.directory, name)?;
+                db.flush_cf(family.handle).map_err(|error| folder::failed("flush", &self.directory, error))?;
+                db.compact_range_cf_opt(family.handle, None::<&[u8]>, None::<&[u8]>, &options);
+                Ok(())
+            };
+            compact(INDEX_FAMILY)?;
+            // A compaction that fails says so to the next write. The state comes behind it: it is small, and takes that write in.
+            self.sync_state(db)?;
+            compact(STATE_FAMILY)
+        })
     }
 
     fn bytes(&self) -> Result<u64> {

@@ -66,6 +66,8 @@ pub(crate) struct Pending {
     pub(crate) runs: SmallVec<[Run; 1]>,
     /// Whether it may be written to room that is kept for a full disk.
     pub(crate) may_use_reserve: bool,
+    /// When it was committed, of one that was committed before, elsewhere; `None`: now.
+    pub(crate) committed_at: Option<Timestamp>,
     /// Where its frame was written.
     pub(crate) place: Option<FrameAt>,
 }
@@ -287,11 +289,13 @@ impl LogWriter {
         batch: &mut [C],
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let timestamp = if sabotage::has(Defect::TimeRunsBackwards) { now } else { now.max(self.position.timestamp) };
-        let mut position = Position { timestamp, ..self.position };
+        let mut position = self.position;
         let last = batch.len() - 1;
         for (number, commit) in batch.iter_mut().map(AsMut::as_mut).enumerate() {
             assert_eq!(commit.first_sequence, position.next, "sequences are gapless");
+            let time = commit.committed_at.unwrap_or(now);
+            let is_kept = !sabotage::has(Defect::TimeRunsBackwards);
+            position.timestamp = if is_kept { time.max(position.timestamp) } else { time };
             let alignment = if number == last { self.options.alignment } else { ALIGNMENT };
             let place = self.place(&position, alignment);
             commit.place = Some(FrameAt { segment: self.segment.first, offset: position.offset });

@@ -115,6 +115,19 @@ impl Walk {
         watermark.filter(|_| self.end() == start).map_or(Ok(()), |mark| check_last_covered(files, mark))
     }
 
+    /// That it came to the end of `through`: one that ends in the last segment is no error by itself.
+    ///
+    /// # Errors
+    /// `Corrupt`: it did not.
+    pub(crate) fn check_reached(&self, through: Sequence) -> Result<()> {
+        let Position { offset, next, .. } = self.position;
+        if next > through {
+            return Ok(());
+        }
+        let expected = format!("events through sequence {through}");
+        Err(files::corrupt(self.segment, offset, next, expected, self.stop.to_string()))
+    }
+
     /// Where it ended.
     pub(crate) fn end(&self) -> Start {
         Start { segment: self.segment, position: self.position }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Draft, to_u64};
 use crate::format::record;
 use crate::limits;
-use crate::types::{ExpectedVersion, NewEvent, NewEventRef, Receipt, StreamId};
+use crate::types::{ExpectedVersion, NewEvent, NewEventRef, Receipt, StreamId, Timestamp};
 
 /// Events for one stream of a commit.
 #[derive(Clone, Debug)]
@@ -53,6 +53,7 @@ pub struct Commit {
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) durability: Option<Durability>,
     pub(crate) may_use_reserve: bool,
+    pub(crate) committed_at: Option<Timestamp>,
 }
 
 /// Prints no payloads: logs are no place for customers' data.
@@ -151,6 +152,13 @@ impl Commit {
     #[must_use]
     pub fn may_use_reserve(mut self) -> Self {
         self.may_use_reserve = true;
+        self
+    }
+
+    /// Gives it the time at which it was committed before, elsewhere; no earlier than the commit before it has.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn committed_at(mut self, time: Timestamp) -> Self {
+        self.committed_at = Some(time);
         self
     }
 

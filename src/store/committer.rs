@@ -34,6 +34,7 @@ struct Prepared {
     may_use_reserve: bool,
     came: Stopwatch,
     payload_bytes: u64,
+    committed_at: Option<Timestamp>,
 }
 
 /// As long as this lives, nothing joins a group that may not use the reserve.
@@ -332,7 +333,7 @@ fn prepare(commit: Commit, shared: &Shared, came: Stopwatch) -> Result<Prepared>
         expected.push(run.expected);
     }
     let wants_sync = commit.durability == Some(Durability::Sync);
-    let may_use_reserve = commit.may_use_reserve;
+    let (may_use_reserve, committed_at) = (commit.may_use_reserve, commit.committed_at);
     let streams = streams.list;
     let payload_bytes = commit.payload_bytes;
     Ok(Prepared {
@@ -344,6 +345,7 @@ fn prepare(commit: Commit, shared: &Shared, came: Stopwatch) -> Result<Prepared>
         key,
         wants_sync,
         may_use_reserve,
+        committed_at,
         came,
         payload_bytes,
     })
@@ -436,6 +438,7 @@ fn join(state: &mut CommitState, prepared: Prepared) -> Submitted {
             first_sequence: first,
             runs: prepared.runs,
             may_use_reserve: prepared.may_use_reserve,
+            committed_at: prepared.committed_at,
             place: None,
         },
         key: prepared.key,

@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod anew;
 mod backup;
 mod chores;
 mod close;
@@ -19,6 +20,7 @@ mod follow;
 mod housekeeping;
 mod ids;
 mod info;
+mod keep_index;
 mod lead;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -41,6 +43,9 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod time;
+#[cfg(feature = "transfer")]
+mod transfer;
+mod upgrade;
 mod usage;
 mod verify;
 mod view;
@@ -58,6 +63,9 @@ pub use environment::Environment;
 #[cfg(feature = "futures")]
 pub use event_stream::EventStream;
 pub use info::StoreInfo;
+pub use keep_index::{
+    CompactReport, IndexProgress, IndexReport, compact_index, compact_index_in, rebuild_index, rebuild_index_in,
+};
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, StreamEvents, Streams};
 pub use repair::{
@@ -69,6 +77,12 @@ pub use space::{DiskLevel, DiskSpace};
 pub use stats::{StatsRecord, StoreStats};
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
+#[cfg(feature = "transfer")]
+pub use transfer::{
+    ExportReport, ImportReport, TransferPhase, TransferProgress, export, export_file, export_file_in, export_in,
+    import, import_in,
+};
+pub use upgrade::{UpgradeReport, upgrade, upgrade_in};
 pub use usage::{CheckpointLag, StoreUsage};
 pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
 pub use visit::EventRef;

@@ -1,8 +1,10 @@
 //! Opening a store, which is recovering it.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::anew::Anew;
 use super::chores::Chores;
 use super::consumer::Acknowledged;
 use super::create::{self, REPORT, Standing};
@@ -47,8 +49,10 @@ pub(crate) struct Opened {
 }
 
 /// What the phases of an open hand on.
-struct Opening<'a> {
+struct Opening<'a, 'b> {
     environment: &'a Environment,
+    /// That the index is to be made anew, whatever it is like.
+    anew: Option<&'a mut Anew<'b>>,
     options: &'a Options,
     root: &'a Path,
     directory: PathBuf,
@@ -82,6 +86,20 @@ struct RecoveredLog {
 /// # Errors
 /// See [`Store::open`](super::Store::open).
 pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, may_exist: bool) -> Result<Opened> {
+    open_with(environment, root, options, may_exist, None)
+}
+
+/// As [`open`]; where `anew` is given, the index is made anew.
+///
+/// # Errors
+/// As [`open`], and `Aborted`.
+pub(crate) fn open_with(
+    environment: &Environment,
+    root: &Path,
+    options: &Options,
+    may_exist: bool,
+    anew: Option<&mut Anew<'_>>,
+) -> Result<Opened> {
     options.check()?;
     let span = observe::open_span(root);
     let _entered = span.enter();
@@ -100,6 +118,7 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
     let environment = environment.bounded(options.index);
     let mut opening = Opening {
         environment: &environment,
+        anew,
         options,
         root,
         directory: root.join(LOG),
@@ -117,7 +136,7 @@ pub(crate) fn open(environment: &Environment, root: &Path, options: &Options, ma
     Ok(Opened { shared, lock })
 }
 
-impl Opening<'_> {
+impl Opening<'_, '_> {
     fn run(&mut self, latch: Latch) -> Result<Shared> {
         let inventory = examine::inventory(self.disk.as_ref(), &self.directory)?;
         examine::sync_before_reading(self.disk.as_ref(), self.root, &self.directory, &inventory.segments)?;
@@ -384,6 +403,13 @@ impl Opening<'_> {
     fn open_index(&mut self, standing: IndexStanding, log: &RecoveredLog) -> Result<(Arc<dyn Index>, Option<Tail>)> {
         let directory = self.root.join(INDEX);
         let provider = &self.environment.index;
+        if let Some(anew) = &mut self.anew {
+            let last = log.position.next.previous();
+            let (index, rebuilt) = anew.make(provider.as_ref(), self.root, self.store_id, &log.files, last)?;
+            self.report.index = IndexUse::Rebuilt { reason: "it was asked for".into() };
+            self.timer.end("index");
+            return Ok((index, Some(rebuilt.tail)));
+        }
         let mut reason = standing.rebuild;
         let mut index = None;
         if reason.is_none() {
@@ -425,7 +451,8 @@ impl Opening<'_> {
         let segments = log.files.all();
         let Some(first) = segments.first() else { unreachable!("a log has a segment") };
         let start = Start::of(&log.files.header(first)?);
-        rebuild::rebuild(&log.files, index, start, log.position.next.previous())
+        let last = log.position.next.previous();
+        rebuild::rebuild(&log.files, index, start, last, &mut |_| ControlFlow::Continue(())).map(|rebuilt| rebuilt.tail)
     }
 
     fn finish(

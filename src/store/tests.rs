@@ -37,12 +37,21 @@ mod reserve;
 #[cfg(feature = "simulation")]
 #[path = "skew_tests.rs"]
 mod skew;
+#[cfg(all(feature = "simulation", feature = "transfer"))]
+#[path = "transfer_tests.rs"]
+mod transfers;
+#[cfg(all(feature = "simulation", feature = "transfer"))]
+#[path = "transfer_crash_tests.rs"]
+mod transfers_cut_short;
 
 #[cfg(feature = "simulation")]
 #[path = "consumer_tests.rs"]
 mod consumers;
 #[path = "correlation_tests.rs"]
 mod correlations;
+#[cfg(feature = "simulation")]
+#[path = "keep_index_tests.rs"]
+mod keeps_index;
 #[path = "span_tests.rs"]
 mod spans;
 #[cfg(feature = "simulation")]

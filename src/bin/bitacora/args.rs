@@ -1,11 +1,13 @@
 //! The arguments: one struct a verb, each with an example.
 
 mod backups;
+mod keep_index;
 mod keeping;
 mod money;
 mod observe;
 mod payments;
 mod service;
+mod transfer;
 mod travel;
 
 use std::path::PathBuf;
@@ -13,11 +15,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backups::{BackupArgs, RestoreArgs};
+pub(crate) use keep_index::{CompactIndexArgs, RebuildIndexArgs};
 pub(crate) use keeping::{PresetArg, ScrubArgs};
 pub(crate) use money::CommandArgs;
 pub(crate) use observe::{CheckDiskArgs, StatsArgs};
 pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
 pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
+pub(crate) use transfer::{ExportArgs, ImportArgs, UpgradeArgs};
 pub(crate) use travel::{DiffArgs, ExplainArgs, TraceArgs, WalletArgs, WalletsArgs};
 
 use crate::demo::DemoArgs;
@@ -52,6 +56,11 @@ pub(crate) enum Verb {
     Restore(RestoreArgs),
     Repair(RepairArgs),
     Scrub(ScrubArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+    RebuildIndex(RebuildIndexArgs),
+    CompactIndex(CompactIndexArgs),
+    Upgrade(UpgradeArgs),
     Command(CommandArgs),
     Wallet(WalletArgs),
     Wallets(WalletsArgs),

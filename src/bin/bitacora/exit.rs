@@ -1,8 +1,9 @@
 //! How the command ends: exit codes by what the caller must do, and the error line.
 //!
 //! An interrupt (Ctrl-C) is left to the system, which ends the process with the signal; a shell shows that as 130.
-//! Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest. Only
-//! `tail`, which an interrupt is the usual end of, takes it itself, so that no line is cut short.
+//! Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest. Two kinds
+//! take it themselves: `tail`, which an interrupt is the usual end of, so that no line is cut short, and what makes something
+//! beside its place (`export`, `import`, `rebuild-index`, `upgrade`), so that nothing is left there.
 
 use std::fmt;
 use std::io::{self, Write};

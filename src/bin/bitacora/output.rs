@@ -50,6 +50,11 @@ impl Output {
         self.style == Style::Json
     }
 
+    /// Where lines go that are made elsewhere.
+    pub(crate) fn writer(&mut self) -> &mut dyn Write {
+        &mut self.out
+    }
+
     /// Prints a document on a line of its own.
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.out, document).map_err(|error| failed(&error.into()))?;

@@ -72,6 +72,20 @@ pub(super) fn remove(directory: &Path) -> Result<()> {
     }
 }
 
+/// Puts the folder `from` into the place of `to`, durably.
+pub(super) fn replace(from: &Path, to: &Path) -> Result<()> {
+    remove(to)?;
+    let failed = |error| Error::from_io(format!("name {} {}", from.display(), to.display()), error);
+    std::fs::rename(from, to).map_err(failed)?;
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A folder cannot be opened as a file everywhere, and there its names are durable by themselves.
+    match std::fs::File::open(parent) {
+        Ok(folder) => folder.sync_all().map_err(failed),
+        Err(_) if cfg!(not(unix)) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 fn remove_file(file: &Path) -> Result<()> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != IoErrorKind::NotFound => {

@@ -267,7 +267,7 @@ fn rename_durably(disk: &dyn Disk, from: &Path, to: &Path) -> std::io::Result<()
 }
 
 /// Removes what an attempt has made, as far as that can be done: an attempt that was killed leaves it too.
-fn remove_all(disk: &dyn Disk, folder: &Path) {
+pub(super) fn remove_all(disk: &dyn Disk, folder: &Path) {
     for entry in disk.list(folder).unwrap_or_default() {
         let path = folder.join(&entry.name);
         let removed = if entry.kind == EntryKind::Directory {
@@ -277,10 +277,10 @@ fn remove_all(disk: &dyn Disk, folder: &Path) {
             disk.remove(&path)
         };
         if let Err(error) = removed {
-            tracing::warn!(%error, path = %path.display(), "a part of a copy that failed cannot be removed");
+            tracing::warn!(%error, path = %path.display(), "a part of what failed cannot be removed");
         }
     }
     if let Err(error) = disk.remove_directory(folder) {
-        tracing::warn!(%error, folder = %folder.display(), "a copy that failed cannot be removed");
+        tracing::warn!(%error, folder = %folder.display(), "what failed cannot be removed");
     }
 }

@@ -50,6 +50,9 @@ impl IndexProvider for Elsewhere {
     fn remove(&self, _: &Path) -> Result<()> {
         RocksIndexProvider.remove(&self.0)
     }
+    fn replace(&self, _: &Path, _: &Path) -> Result<()> {
+        Err(bitacora::Error::new(bitacora::ErrorKind::Io, "there is one folder here, whatever it is called"))
+    }
 }
 
 /// A log, and an index beside it that may be another's.
