@@ -80,7 +80,8 @@
 //! | feature | default | consequence |
 //! |---|---|---|
 //! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
-//! | `cli` | no | The command `bitacora`. Turns on `rocksdb`. |
+//! | `archive` | no | [`Store::archive`] and [`unarchive`], and reads that go through archives: without it they are answered `UnsupportedFormat`. Adds `zstd`, the binding to the C library, which is compiled (a C compiler at build time). |
+//! | `cli` | no | The command `bitacora`. Turns on `rocksdb` and `archive`. |
 //! | `futures` | no | `Subscription::into_stream`, which gives an `EventStream`: a `futures` stream for async code. Needs no runtime; adds `futures-core`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
 //! | `internals` | no | The decoders, for fuzzing. Hidden from this documentation, and not covered by any promise. |
@@ -121,12 +122,13 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
-    CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    Align, AllEvents, ArchiveBackup, ArchiveBefore, ArchiveOptions, ArchivePlan, ArchiveProgress, ArchiveReport,
+    BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions, CorrelationEvents,
+    DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind, IdempotencyKey,
+    KeptBecause, KeyUse, Loss, MovedSegment, Options, PlannedSegment, Preallocation, Quarantined, RepairOutcome,
+    RepairPlan, SegmentFate, SequenceRange, Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams,
+    SubscribeOptions, Subscription, Ticket, TornTail, UnarchiveReport, VerifyReport, VersionRange, backup, backup_in,
+    backup_with, repair, repair_in, repair_plan, repair_plan_in, unarchive, unarchive_in, verify, verify_in,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,

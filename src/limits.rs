@@ -78,6 +78,15 @@ pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Finished segments that are kept mapped.
 pub const MAPS_MAX: usize = 64;
 
+/// Bytes of a segment in one zstd frame of an archive: a read of one event decompresses so many, and larger frames gain little.
+pub const ARCHIVE_FRAME_BYTES: usize = 256 * 1024;
+
+/// Decompressed frames of archives that are kept: 8 MiB.
+pub const ARCHIVE_FRAMES_MAX: usize = 32;
+
+/// Archives that are kept open: a file handle each, and 8 bytes a frame.
+pub const ARCHIVES_OPEN_MAX: usize = 16;
+
 /// How far a clock may be set ahead while a store is open: time servers and quartzes are never off by so much, wrong time zones
 /// and dates by more.
 pub const CLOCK_STEP_DEFAULT: Duration = Duration::from_secs(300);

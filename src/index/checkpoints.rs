@@ -17,7 +17,7 @@ use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::sync::Mutex;
 use crate::types::{CodecId, Sequence};
 
-use super::{Index, StateWrite};
+use super::{Direction, Index, StateWrite};
 
 /// A consumer's name, bytes: it is part of a key of the index.
 pub(crate) const CHECKPOINT_NAME_BYTES_MAX: usize = 255;
@@ -175,6 +175,19 @@ impl Checkpoints {
         let logged = self.logged.lock().get(name).copied().unwrap_or(Sequence::ZERO);
         let is_set = logged == Sequence::ZERO || set.as_ref().is_some_and(|set| set.sequence >= logged);
         Ok(if is_set { set } else { Some(Checkpoint { sequence: logged, data: Vec::new() }) })
+    }
+
+    /// All that have a checkpoint, by name, each with its sequence; zero where it cannot be read.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the index.
+    pub(crate) fn all(&self) -> Result<Checkpointed> {
+        let mut all = self.logged.lock().clone();
+        for (key, bytes) in self.index.scan_state(PREFIX, &[], Direction::Forwards, usize::MAX)? {
+            let name = String::from_utf8_lossy(key.get(PREFIX.len()..).unwrap_or_default()).into_owned();
+            note(&mut all, name, decode(&bytes).map_or(Sequence::ZERO, |checkpoint| checkpoint.sequence));
+        }
+        Ok(all)
     }
 
     fn set_in_index(&self, name: &str) -> Result<Option<Checkpoint>> {

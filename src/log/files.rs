@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::archived::{ArchivedFile, Archives};
+use super::recent::Recent;
 use super::window::{Source, Window};
 use crate::disk::{self, Disk, DiskFile, GrowingMapping, Mapping, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -42,6 +44,13 @@ struct Active {
     anchors: Vec<Anchor>,
 }
 
+/// Where a segment's bytes are.
+#[derive(Debug)]
+enum Located {
+    Plain(Arc<dyn DiskFile>),
+    Archived(Arc<ArchivedFile>),
+}
+
 /// All segments of a log, oldest first; the last one is active.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
@@ -49,7 +58,9 @@ pub(crate) struct LogFiles {
     pub(crate) directory: PathBuf,
     pub(crate) store_id: StoreId,
     segments: RwLock<Vec<Arc<Segment>>>,
-    maps: Mutex<MapCache>,
+    /// The mappings used last.
+    maps: Mutex<Recent<Sequence, Mapping>>,
+    archives: Archives,
     /// Finished segments that have no seal.
     unsealed: Mutex<BTreeSet<Sequence>>,
 }
@@ -63,7 +74,8 @@ impl LogFiles {
             directory,
             store_id,
             segments: RwLock::new(segments),
-            maps: Mutex::default(),
+            maps: Mutex::new(Recent::new(limits::MAPS_MAX)),
+            archives: Archives::default(),
             unsealed: Mutex::default(),
         }
     }
@@ -153,10 +165,11 @@ impl LogFiles {
         format!("log/{}", segment::file_name(first))
     }
 
-    /// A segment's bytes: mapped where it is finished.
+    /// A segment's bytes: mapped where it is finished, decompressed where it is archived.
     ///
     /// # Errors
-    /// `Io`: it cannot be opened or mapped.
+    /// `Io`: it cannot be opened or mapped, or its archive is not at hand. `Corrupt`: it is not there, or its archive is damaged.
+    /// `UnsupportedFormat`: it is archived, and this program was built without archives.
     pub(crate) fn source(&self, segment: &Segment) -> Result<Source> {
         let failed = |source| Self::io(segment.first, "map", source);
         if let Some(active) = &*segment.active.read() {
@@ -166,29 +179,56 @@ impl LogFiles {
                 None => Source::File(file),
             });
         }
-        if let Some(mapping) = self.maps.lock().get(segment.first) {
+        if let Some(mapping) = self.maps.lock().get(&segment.first) {
             return Ok(Source::Map(mapping));
+        }
+        if let Some(archived) = self.archives.known(segment.first) {
+            return Ok(Source::File(archived));
         }
         // What was mapped while it grew has its pages in place.
         let grown = segment.growing.lock().take().and_then(GrowingMapping::finished);
-        let mapping = grown.map_or_else(|| self.open(segment.first)?.map().map_err(failed), Ok)?;
+        let mapping = match grown {
+            Some(grown) => grown,
+            None => match self.locate(segment.first)?.ok_or_else(|| missing(segment.first))? {
+                Located::Plain(file) => file.map().map_err(failed)?,
+                Located::Archived(file) => return Ok(Source::File(file)),
+            },
+        };
         self.maps.lock().put(segment.first, mapping.clone());
         Ok(Source::Map(mapping))
     }
 
-    /// A segment's file, for positioned reads.
+    /// A segment's file, for positioned reads; of one that is archived, what stands for it.
     ///
     /// # Errors
-    /// `Io`: it cannot be opened. `Corrupt`: it is not there.
+    /// As [`source`](Self::source).
     pub(crate) fn open(&self, first: Sequence) -> Result<Arc<dyn DiskFile>> {
-        let opened = self.disk.open(&self.path(first), OpenMode::Read).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => missing(first),
-            _ => Self::io(first, "open", source),
-        });
+        let opened = self.locate(first)?.map(Located::into_file).ok_or_else(|| missing(first));
         if sabotage::has(Defect::LeakFileHandles) {
             std::mem::forget(opened.as_ref().map(Arc::clone));
         }
         opened
+    }
+
+    /// Where a segment's bytes are; `None` where neither its file nor its stub is there.
+    fn locate(&self, first: Sequence) -> Result<Option<Located>> {
+        // One that is brought back meanwhile has its file before its stub goes.
+        for _ in 0..2 {
+            match self.disk.open(&self.path(first), OpenMode::Read) {
+                Ok(file) => return Ok(Some(Located::Plain(file))),
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Self::io(first, "open", source)),
+            }
+            if let Some(file) = self.archives.find(self.disk.as_ref(), &self.directory, self.store_id, first)? {
+                return Ok(Some(Located::Archived(file)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets go of a segment's mapping, so that its room is given back when its file is removed and nobody reads it.
+    pub(crate) fn forget_mapping(&self, first: Sequence) {
+        self.maps.lock().remove(&first);
     }
 
     /// A segment's file: the open one of a segment that is written to, else a handle of its own.
@@ -206,11 +246,8 @@ impl LogFiles {
     /// # Errors
     /// As [`header`](Self::header).
     pub(crate) fn find_successor(&self, first: Sequence) -> Result<bool> {
-        let file = match self.disk.open(&self.path(first), OpenMode::Read) {
-            Ok(file) => file,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) => return Err(Self::io(first, "open", source)),
-        };
+        // A reader that is far behind may find it archived by now.
+        let Some(file) = self.locate(first)?.map(Located::into_file) else { return Ok(false) };
         let header = read_header(file.as_ref(), self.store_id, first)?;
         self.push_active(header, file);
         Ok(true)
@@ -294,6 +331,15 @@ impl LogFiles {
     /// As [`source`](Self::source).
     pub(crate) fn window(&self, segment: &Segment) -> Result<Window> {
         Ok(Window::new(self.source(segment)?))
+    }
+}
+
+impl Located {
+    fn into_file(self) -> Arc<dyn DiskFile> {
+        match self {
+            Self::Plain(file) => file,
+            Self::Archived(file) => file,
+        }
     }
 }
 
@@ -424,7 +470,8 @@ pub(crate) fn corrupt(
     })
 }
 
-fn missing(first: Sequence) -> Error {
+/// The error for a segment that is not there.
+pub(crate) fn missing(first: Sequence) -> Error {
     Error::corrupt(Corruption {
         file: LogFiles::label(first),
         offset: None,
@@ -443,32 +490,4 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.length()?).map_err(io::Error::other)?];
     disk::read_exact_at(file.as_ref(), &mut bytes, 0)?;
     Ok(bytes)
-}
-
-/// The mappings used last.
-#[derive(Debug, Default)]
-struct MapCache {
-    entries: Vec<(Sequence, Mapping, u64)>,
-    uses: u64,
-}
-
-impl MapCache {
-    fn get(&mut self, first: Sequence) -> Option<Mapping> {
-        self.uses += 1;
-        let uses = self.uses;
-        let entry = self.entries.iter_mut().find(|entry| entry.0 == first)?;
-        entry.2 = uses;
-        Some(entry.1.clone())
-    }
-
-    fn put(&mut self, first: Sequence, mapping: Mapping) {
-        self.uses += 1;
-        self.entries.retain(|entry| entry.0 != first);
-        if self.entries.len() >= limits::MAPS_MAX {
-            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.2).map(|(at, _)| at);
-            oldest.map(|at| self.entries.swap_remove(at));
-        }
-        self.entries.push((first, mapping, self.uses));
-        assert!(self.entries.len() <= limits::MAPS_MAX, "mappings are bounded");
-    }
 }

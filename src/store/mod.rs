@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod archive;
 mod backup;
 mod chores;
 mod close;
@@ -33,6 +34,10 @@ mod verify;
 mod view;
 mod watch;
 
+pub use archive::{
+    ArchiveBackup, ArchiveBefore, ArchiveOptions, ArchivePlan, ArchiveProgress, ArchiveReport, KeptBecause,
+    MovedSegment, PlannedSegment, SegmentFate, UnarchiveReport, unarchive, unarchive_in,
+};
 pub use backup::{BackupPhase, BackupProgress, BackupReport, backup, backup_in, backup_with};
 pub use commit::{Commit, IdempotencyKey, KeyUse, StreamAppend};
 pub use consumer::{Consumer, ConsumerOptions};

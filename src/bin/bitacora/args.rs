@@ -1,5 +1,6 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod archive;
 mod money;
 mod payments;
 mod service;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use archive::{ArchiveArgs, UnarchiveArgs};
 pub(crate) use money::CommandArgs;
 pub(crate) use payments::{CancelArgs, OperatorArgs, PaymentArgs, PaymentsArgs, ResolveArgs, RetryArgs};
 pub(crate) use service::{HealthArgs, RecoverArgs, SnapshotsArgs};
@@ -42,6 +44,8 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     Backup(BackupArgs),
     Repair(RepairArgs),
+    Archive(ArchiveArgs),
+    Unarchive(UnarchiveArgs),
     Command(CommandArgs),
     Wallet(WalletArgs),
     Wallets(WalletsArgs),

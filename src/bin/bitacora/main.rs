@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Verb::Verify(args) => printing(json, |output| verbs::verify::run(args, output)),
         Verb::Backup(args) => printing(json, |output| verbs::backup::run(args, output)),
         Verb::Repair(args) => printing(json, |output| verbs::repair::run(args, output)),
+        Verb::Archive(args) => printing(json, |output| verbs::archive::archive(args, output)),
+        Verb::Unarchive(args) => printing(json, |output| verbs::archive::unarchive(args, output)),
         Verb::Command(args) => printing(json, |output| verbs::command::run(args, output)),
         Verb::Wallet(args) => printing(json, |output| verbs::wallet::run(args, output)),
         Verb::Wallets(args) => printing(json, |output| verbs::wallets::run(args, output)),
