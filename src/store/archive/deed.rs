@@ -22,6 +22,7 @@ use crate::log::archived::ArchivedFile;
 use crate::log::files::{self, LogFiles};
 use crate::log::roll::TEMPORARY;
 use crate::log::{sealing, zstd};
+use crate::store::repair::write_durably;
 use crate::store::shared::Shared;
 use crate::types::Sequence;
 
@@ -171,12 +172,7 @@ fn put_stub(disk: &dyn Disk, log: &Path, stub: &Stub) -> Result<()> {
         Error::new(ErrorKind::InvalidInput, "the name of the folder of archives is longer than 64 KiB")
     })?;
     let temporary = log.join(format!("{name}{TEMPORARY}"));
-    if disk.kind(&temporary).map_err(io)?.is_some() {
-        disk.remove(&temporary).map_err(io)?;
-    }
-    let file = disk.open(&temporary, OpenMode::CreateNew).map_err(io)?;
-    disk::write_all_at(file.as_ref(), &[&bytes], 0).map_err(io)?;
-    disk::settle(file.as_ref()).map_err(io)?;
+    write_durably(disk, &temporary, &[&bytes]).map_err(io)?;
     disk.rename(&temporary, &log.join(&name)).map_err(io)?;
     disk.sync_directory(log).map_err(io)
 }

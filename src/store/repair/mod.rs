@@ -30,7 +30,7 @@ mod record;
 mod salvage;
 
 pub use fill::EVENT_LOST;
-pub(crate) use intent::check_none;
+pub(crate) use intent::{check_none, write_durably};
 
 /// What a repair would find.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -98,8 +98,12 @@ fn tell(progress: &mut Progress, interrupt: &Interrupt, now: ArchiveProgress) ->
     if interrupt.came() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
+/// The folder as it goes on record: where a link leads to, for a link may change.
 fn absolute(folder: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(folder).map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
+    folder
+        .canonicalize()
+        .or_else(|_| std::path::absolute(folder))
+        .map_err(|error| Failure::usage(format!("{}: {error}", folder.display())))
 }
 
 fn document(dry_run: bool, plan: &ArchivePlan, moved: &[MovedSegment]) -> Document {
