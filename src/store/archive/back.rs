@@ -73,7 +73,7 @@ pub fn unarchive_in(
     }
     let is_away = |stub: &&Stub| inventory.archived.binary_search(&stub.first_sequence).is_ok();
     let total_bytes = stubs.iter().filter(is_away).map(|stub| stub.segment_bytes * deed::PASSES).sum();
-    let mut meter = Meter::new(progress, total_bytes);
+    let mut meter = Meter::new(progress, total_bytes, None);
     let mut report = UnarchiveReport::default();
     for stub in &stubs {
         if is_away(&stub) {

@@ -19,7 +19,8 @@ mod back;
 mod deed;
 mod holds;
 mod plan;
-#[cfg(all(test, feature = "simulation", feature = "archive"))]
+#[cfg(test)]
+#[cfg(all(feature = "simulation", feature = "archive"))]
 mod tests;
 
 pub use back::{UnarchiveReport, unarchive, unarchive_in};
@@ -153,15 +154,18 @@ type Progress<'a> = &'a mut dyn FnMut(ArchiveProgress) -> ControlFlow<()>;
 struct Meter<'a> {
     tell: Progress<'a>,
     now: ArchiveProgress,
+    /// Of the open store that is worked on.
+    shared: Option<&'a Shared>,
 }
 
 impl<'a> Meter<'a> {
-    fn new(tell: Progress<'a>, total_bytes: u64) -> Self {
-        Self { tell, now: ArchiveProgress { done_bytes: 0, total_bytes } }
+    fn new(tell: Progress<'a>, total_bytes: u64, shared: Option<&'a Shared>) -> Self {
+        Self { tell, now: ArchiveProgress { done_bytes: 0, total_bytes }, shared }
     }
 
     fn add(&mut self, bytes: usize) -> Result<()> {
         self.now.done_bytes += to_u64(bytes);
+        self.shared.map_or(Ok(()), Shared::check_open)?;
         match (self.tell)(self.now) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => {
@@ -198,21 +202,22 @@ impl Store {
     /// Those of [`archive_plan`](Self::archive_plan). `Aborted`: `progress` broke it off. `AlreadyExists`: the folder has
     /// something else under the name of an archive. `Corrupt`: a segment is not what its seal says. `StorageFull`, `Io`: of the
     /// folder. What was moved by then is moved. `UnsupportedFormat`: this program was built without the feature `archive`.
-    /// `ReadOnly`: the store is open to read.
+    /// `ReadOnly`: the store is open to read. `Closed`: also while it is at work, which it breaks off.
     pub fn archive(
         &self,
         options: &ArchiveOptions,
         progress: &mut dyn FnMut(ArchiveProgress) -> ControlFlow<()>,
     ) -> Result<ArchiveReport> {
         let shared = self.shared();
-        shared.writer()?;
         if !crate::log::zstd::IS_BUILT_IN {
             let text = "this program was built without the feature `archive`";
             return Err(Error::new(ErrorKind::UnsupportedFormat, text));
         }
+        // Whoever closes the store waits for this.
         let _one_at_a_time = shared.archiving.lock();
+        shared.writer()?;
         let plan = self.archive_plan(options)?;
-        let mut meter = Meter::new(progress, plan.bytes() * deed::PASSES);
+        let mut meter = Meter::new(progress, plan.bytes() * deed::PASSES, Some(shared));
         let mut moved = Vec::new();
         if plan.goes().next().is_some() {
             deed::make_folder(shared.environment.disk.as_ref(), &plan.folder)?;

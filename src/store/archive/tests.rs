@@ -110,7 +110,7 @@ fn write(store: &Store, number: u64) {
     let event_type = EventType::new("Noted").unwrap();
     let text = format!("{number} {}", "x".repeat(120));
     let events = [text.as_str(), "second"].map(|text| NewEvent::new(event_type.clone(), CodecId::RAW, text.into()));
-    let name = if number % 3 == 0 { "a-1" } else { "b-1" };
+    let name = if number.is_multiple_of(3) { "a-1" } else { "b-1" };
     store.append(&stream(name), ExpectedVersion::Any, events.to_vec()).unwrap();
 }
 
@@ -413,6 +413,28 @@ fn broken_off_it_has_moved_whole_segments_and_goes_on() {
         assert_eq!(world.archive(&all()).unwrap().moved.len() + met[met.len() - 1], total);
     }
     assert_eq!((met[0], met[met.len() - 1]), (0, total));
+}
+
+#[test]
+fn a_store_that_is_closed_meanwhile_breaks_an_archiving_off() {
+    let (world, events) = World::filled();
+    let store = world.open().unwrap();
+    let mut closing = None;
+    let error = store.archive(&all(), &mut |_| {
+        let clone = store.clone();
+        closing.get_or_insert_with(|| {
+            let closing = std::thread::spawn(move || clone.close());
+            while store.shared().check_open().is_ok() {
+                std::thread::yield_now();
+            }
+            closing
+        });
+        ControlFlow::Continue(())
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Closed);
+    closing.unwrap().join().unwrap().unwrap();
+    assert!(world.files(".tmp").is_empty());
+    world.check(&events, "closed meanwhile");
 }
 
 /// What a power cut could leave before every operation of `deed`, and after it.
