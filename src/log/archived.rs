@@ -195,7 +195,9 @@ impl DiskFile for ArchivedFile {
         let from = usize::try_from(offset - place.start).unwrap_or(usize::MAX);
         let bytes = frame.get(from..).unwrap_or_default();
         let count = bytes.len().min(buffer.len());
-        buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), bytes.get(..count)) {
+            to.copy_from_slice(from);
+        }
         Ok(count)
     }
 
