@@ -132,8 +132,12 @@ impl Error {
         Self::build(kind, message.into(), Detail::None, Some(Arc::new(source)))
     }
 
-    /// An operating system's error met while doing `what`; a full disk gets its own kind.
+    /// An operating system's error met while doing `what`; a full disk gets its own kind. Where it carries an error of this crate,
+    /// that one keeps its kind.
     pub fn from_io(what: impl Into<String>, source: std::io::Error) -> Self {
+        if let Some(carried) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return carried.clone().context(what.into());
+        }
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
             std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::ReadOnly,

@@ -82,7 +82,8 @@
 //! | feature | default | consequence |
 //! |---|---|---|
 //! | `rocksdb` | yes | The index is kept on disk. RocksDB is compiled (a C++20 compiler and libclang at build time; about a quarter of an hour on two cores) and linked statically; the program needs the C++ runtime. Without it the crate is pure Rust, the index lives in memory, and every open reads the whole log. |
-//! | `cli` | no | The command `bitacora`. Turns on `rocksdb` and `transfer`. |
+//! | `archive` | no | [`Store::archive`] and [`unarchive`], and reads that go through archives: without it they are answered `UnsupportedFormat`. Adds `zstd`, the binding to the C library, which is compiled (a C compiler at build time). |
+//! | `cli` | no | The command `bitacora`. Turns on `rocksdb`, `archive` and `transfer`. |
 //! | `transfer` | no | `export` and `import`: a store as JSON lines, and back. Adds `serde_json` and `base64`. |
 //! | `futures` | no | `Subscription::into_stream`, which gives an `EventStream`: a `futures` stream for async code. Needs no runtime; adds `futures-core`. |
 //! | `simulation` | no | The module `disk::sim`, a disk that crashes, tears, fails and fills up, and what simulations need beside it. Segments may be as small as 4 KiB. For tests; costs a program nothing that does not use it. |
@@ -132,15 +133,17 @@ pub use recovery::{CutReport, IndexUse, PhaseReport, RecoveryReport};
 #[cfg(feature = "futures")]
 pub use store::EventStream;
 pub use store::{
-    Align, AllEvents, BackupOptions, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit,
-    CompactReport, Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability,
-    EVENT_LOST, Environment, EventRef, Finding, FindingKind, IdempotencyKey, IndexProgress, IndexReport, KeyUse, Loss,
-    Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, RestoreOptions, RestoreReport, ScrubOptions,
-    ScrubProgress, ScrubReport, Scrubber, SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage,
-    StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail, UpgradeReport,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, compact_index, compact_index_in, rebuild_index,
-    rebuild_index_in, repair, repair_in, repair_plan, repair_plan_in, restore, restore_in, restore_with, scrub,
-    scrub_in, scrub_status, upgrade, upgrade_in, verify, verify_in,
+    Align, AllEvents, ArchiveBackup, ArchiveBefore, ArchiveOptions, ArchivePlan, ArchiveProgress, ArchiveReport,
+    BackupOptions, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, CompactReport,
+    Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST,
+    Environment, EventRef, Finding, FindingKind, IdempotencyKey, IndexProgress, IndexReport, KeptBecause, KeyUse, Loss,
+    MovedSegment, Options, PlannedSegment, Preallocation, Quarantined, RepairOutcome, RepairPlan, RestoreOptions,
+    RestoreReport, ScrubOptions, ScrubProgress, ScrubReport, Scrubber, SegmentFate, SequenceRange, StatsRecord, Store,
+    StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription,
+    Ticket, TornTail, UnarchiveReport, UpgradeReport, VerifyReport, VersionRange, backup, backup_in, backup_with,
+    compact_index, compact_index_in, rebuild_index, rebuild_index_in, repair, repair_in, repair_plan, repair_plan_in,
+    restore, restore_in, restore_with, scrub, scrub_in, scrub_status, unarchive, unarchive_in, upgrade, upgrade_in,
+    verify, verify_in,
 };
 #[cfg(feature = "transfer")]
 pub use store::{

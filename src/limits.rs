@@ -94,6 +94,15 @@ pub const INDEX_OPEN_FILES_MIN: u32 = 32;
 /// The same at most: more than any system lets a program open.
 pub const INDEX_OPEN_FILES_MAX: u32 = 1_048_576;
 
+/// Bytes of a segment in one zstd frame of an archive: a read of one event decompresses so many, and larger frames gain little.
+pub const ARCHIVE_FRAME_BYTES: usize = 256 * 1024;
+
+/// Decompressed frames of archives that are kept: 8 MiB.
+pub const ARCHIVE_FRAMES_MAX: usize = 32;
+
+/// Archives that are kept open: a file handle each, and 8 bytes a frame.
+pub const ARCHIVES_OPEN_MAX: usize = 16;
+
 /// How far a clock may be set ahead while a store is open: time servers and quartzes are never off by so much, wrong time zones
 /// and dates by more.
 pub const CLOCK_STEP_DEFAULT: Duration = Duration::from_secs(300);

@@ -177,6 +177,19 @@ impl Checkpoints {
         Ok(if is_set { set } else { Some(Checkpoint { sequence: logged, data: Vec::new() }) })
     }
 
+    /// All that have a checkpoint, by name, each with its sequence; zero where it cannot be read.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the index.
+    pub(crate) fn all(&self) -> Result<Checkpointed> {
+        let mut all = self.logged.lock().clone();
+        for (key, bytes) in self.index.scan_state(PREFIX, &[], Direction::Forwards, usize::MAX)? {
+            let name = String::from_utf8_lossy(key.get(PREFIX.len()..).unwrap_or_default()).into_owned();
+            note(&mut all, name, decode(&bytes).map_or(Sequence::ZERO, |checkpoint| checkpoint.sequence));
+        }
+        Ok(all)
+    }
+
     fn set_in_index(&self, name: &str) -> Result<Option<Checkpoint>> {
         let Some(bytes) = self.index.state(&key(name)?)? else { return Ok(None) };
         let checkpoint = decode(&bytes);

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::archived::{ArchivedFile, Archives};
+use super::recent::Recent;
 use super::window::{Source, Window};
 use crate::disk::{self, Disk, DiskFile, GrowingMapping, Mapping, OpenMode};
 use crate::error::{Corruption, Error, ErrorKind, Result};
@@ -43,6 +45,13 @@ struct Active {
     anchors: Vec<Anchor>,
 }
 
+/// Where a segment's bytes are.
+#[derive(Debug)]
+enum Located {
+    Plain(Arc<dyn DiskFile>),
+    Archived(Arc<ArchivedFile>),
+}
+
 /// All segments of a log, oldest first; the last one is active.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
@@ -50,7 +59,9 @@ pub(crate) struct LogFiles {
     pub(crate) directory: PathBuf,
     pub(crate) store_id: StoreId,
     segments: RwLock<Vec<Arc<Segment>>>,
-    maps: Mutex<MapCache>,
+    /// The mappings used last.
+    maps: Mutex<Recent<Sequence, Mapping>>,
+    archives: Archives,
     /// Finished segments that have no seal.
     unsealed: Mutex<BTreeSet<Sequence>>,
     /// What is counted of the store that has these files open.
@@ -66,7 +77,8 @@ impl LogFiles {
             directory,
             store_id,
             segments: RwLock::new(segments),
-            maps: Mutex::default(),
+            maps: Mutex::new(Recent::new(limits::MAPS_MAX)),
+            archives: Archives::default(),
             unsealed: Mutex::default(),
             measures: LogMeasures::default(),
         }
@@ -103,7 +115,7 @@ impl LogFiles {
     /// The segment has its seal.
     pub(crate) fn sealed(&self, first: Sequence) {
         self.unsealed.lock().remove(&first);
-        let is_mapped = self.maps.lock().has(first);
+        let is_mapped = self.maps.lock().has(&first);
         if !is_mapped {
             self.forget_anchors(first);
         }
@@ -111,7 +123,7 @@ impl LogFiles {
 
     /// Keeps at most so many finished segments mapped.
     pub(crate) fn bound_maps(&self, segments_max: usize) {
-        self.maps.lock().segments_max = segments_max.max(1);
+        self.maps.lock().bound(segments_max.max(1));
     }
 
     /// Who looks for an anchor next reads them from the seal: they are a thousandth of the log, which memory must not grow with.
@@ -174,10 +186,11 @@ impl LogFiles {
         format!("log/{}", segment::file_name(first))
     }
 
-    /// A segment's bytes: mapped where it is finished.
+    /// A segment's bytes: mapped where it is finished, decompressed where it is archived.
     ///
     /// # Errors
-    /// `Io`: it cannot be opened or mapped.
+    /// `Io`: it cannot be opened or mapped, or its archive is not at hand. `Corrupt`: it is not there, or its archive is damaged.
+    /// `UnsupportedFormat`: it is archived, and this program was built without archives.
     pub(crate) fn source(&self, segment: &Segment) -> Result<Source> {
         let failed = |source| Self::io(segment.first, "map", source);
         if let Some(active) = &*segment.active.read() {
@@ -187,30 +200,57 @@ impl LogFiles {
                 None => Source::File(file),
             });
         }
-        if let Some(mapping) = self.maps.lock().get(segment.first) {
+        if let Some(mapping) = self.maps.lock().get(&segment.first) {
             return Ok(Source::Map(mapping));
+        }
+        if let Some(archived) = self.archives.known(segment.first) {
+            return Ok(Source::File(archived));
         }
         // What was mapped while it grew has its pages in place.
         let grown = segment.growing.lock().take().and_then(GrowingMapping::finished);
-        let mapping = grown.map_or_else(|| self.open(segment.first)?.map().map_err(failed), Ok)?;
+        let mapping = match grown {
+            Some(grown) => grown,
+            None => match self.locate(segment.first)?.ok_or_else(|| missing(segment.first))? {
+                Located::Plain(file) => file.map().map_err(failed)?,
+                Located::Archived(file) => return Ok(Source::File(file)),
+            },
+        };
         let evicted = self.maps.lock().put(segment.first, mapping.clone());
         evicted.into_iter().for_each(|first| self.forget_anchors(first));
         Ok(Source::Map(mapping))
     }
 
-    /// A segment's file, for positioned reads.
+    /// A segment's file, for positioned reads; of one that is archived, what stands for it.
     ///
     /// # Errors
-    /// `Io`: it cannot be opened. `Corrupt`: it is not there.
+    /// As [`source`](Self::source).
     pub(crate) fn open(&self, first: Sequence) -> Result<Arc<dyn DiskFile>> {
-        let opened = self.disk.open(&self.path(first), OpenMode::Read).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => missing(first),
-            _ => Self::io(first, "open", source),
-        });
+        let opened = self.locate(first)?.map(Located::into_file).ok_or_else(|| missing(first));
         if sabotage::has(Defect::LeakFileHandles) {
             std::mem::forget(opened.as_ref().map(Arc::clone));
         }
         opened
+    }
+
+    /// Where a segment's bytes are; `None` where neither its file nor its stub is there.
+    fn locate(&self, first: Sequence) -> Result<Option<Located>> {
+        // One that is brought back meanwhile has its file before its stub goes.
+        for _ in 0..2 {
+            match self.disk.open(&self.path(first), OpenMode::Read) {
+                Ok(file) => return Ok(Some(Located::Plain(file))),
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Self::io(first, "open", source)),
+            }
+            if let Some(file) = self.archives.find(self.disk.as_ref(), &self.directory, self.store_id, first)? {
+                return Ok(Some(Located::Archived(file)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets go of a segment's mapping, so that its room is given back when its file is removed and nobody reads it.
+    pub(crate) fn forget_mapping(&self, first: Sequence) {
+        self.maps.lock().remove(&first);
     }
 
     /// A segment's file: the open one of a segment that is written to, else a handle of its own.
@@ -228,11 +268,8 @@ impl LogFiles {
     /// # Errors
     /// As [`header`](Self::header).
     pub(crate) fn find_successor(&self, first: Sequence) -> Result<bool> {
-        let file = match self.disk.open(&self.path(first), OpenMode::Read) {
-            Ok(file) => file,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(source) => return Err(Self::io(first, "open", source)),
-        };
+        // A reader that is far behind may find it archived by now.
+        let Some(file) = self.locate(first)?.map(Located::into_file) else { return Ok(false) };
         let header = read_header(file.as_ref(), self.store_id, first)?;
         self.push_active(header, file);
         Ok(true)
@@ -316,6 +353,15 @@ impl LogFiles {
     /// As [`source`](Self::source).
     pub(crate) fn window(&self, segment: &Segment) -> Result<Window> {
         Ok(Window::new(self.source(segment)?))
+    }
+}
+
+impl Located {
+    fn into_file(self) -> Arc<dyn DiskFile> {
+        match self {
+            Self::Plain(file) => file,
+            Self::Archived(file) => file,
+        }
     }
 }
 
@@ -446,7 +492,8 @@ pub(crate) fn corrupt(
     })
 }
 
-fn missing(first: Sequence) -> Error {
+/// The error for a segment that is not there.
+pub(crate) fn missing(first: Sequence) -> Error {
     Error::corrupt(Corruption {
         file: LogFiles::label(first),
         offset: None,
@@ -465,46 +512,4 @@ pub(crate) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.length()?).map_err(io::Error::other)?];
     disk::read_exact_at(file.as_ref(), &mut bytes, 0)?;
     Ok(bytes)
-}
-
-/// The mappings used last.
-#[derive(Debug)]
-struct MapCache {
-    entries: Vec<(Sequence, Mapping, u64)>,
-    uses: u64,
-    segments_max: usize,
-}
-
-impl Default for MapCache {
-    fn default() -> Self {
-        Self { entries: Vec::new(), uses: 0, segments_max: limits::MAPS_MAX }
-    }
-}
-
-impl MapCache {
-    fn get(&mut self, first: Sequence) -> Option<Mapping> {
-        self.uses += 1;
-        let uses = self.uses;
-        let entry = self.entries.iter_mut().find(|entry| entry.0 == first)?;
-        entry.2 = uses;
-        Some(entry.1.clone())
-    }
-
-    fn has(&self, first: Sequence) -> bool {
-        self.entries.iter().any(|entry| entry.0 == first)
-    }
-
-    /// Keeps a mapping; those that are given up for it.
-    fn put(&mut self, first: Sequence, mapping: Mapping) -> Vec<Sequence> {
-        self.uses += 1;
-        self.entries.retain(|entry| entry.0 != first);
-        let mut evicted = Vec::new();
-        while self.entries.len() >= self.segments_max {
-            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.2).map(|(at, _)| at);
-            evicted.extend(oldest.map(|at| self.entries.swap_remove(at).0));
-        }
-        self.entries.push((first, mapping, self.uses));
-        assert!(self.entries.len() <= self.segments_max, "mappings are bounded");
-        evicted
-    }
 }

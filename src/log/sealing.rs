@@ -6,7 +6,7 @@ use super::cursor;
 use super::files::{self, LogFiles, Segment, note_anchor};
 use super::scan::{Position, Scanner, Step};
 use super::window::{Source, Window};
-use crate::disk::{self, OpenMode};
+use crate::disk::{self, DiskFile, OpenMode};
 use crate::error::{Error, Result};
 use crate::format::frame::to_u64;
 use crate::format::merkle::{Hash, MerkleTree};
@@ -21,8 +21,15 @@ use crate::types::{Sequence, Timestamp};
 /// # Errors
 /// `Corrupt`: the segment is damaged. `UnsupportedFormat`, `Io`.
 pub(crate) fn make(files: &Arc<LogFiles>, segment: &Segment, previous: Hash) -> Result<Seal> {
+    make_from(files, segment, files.open(segment.first)?, previous)
+}
+
+/// As [`make`], from a file that holds the segment's bytes.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) fn make_from(files: &LogFiles, segment: &Segment, file: Arc<dyn DiskFile>, previous: Hash) -> Result<Seal> {
     let header = files.header(segment)?;
-    let file = files.open(segment.first)?;
     let length = file.length().map_err(|source| LogFiles::io(segment.first, "look at", source))?;
     let start = Position {
         offset: u64::from(header.frames_offset),

@@ -27,8 +27,12 @@ pub(crate) const IDENTITY: &str = "identity";
 /// What is in the log's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inventory {
-    /// The segments, in order.
+    /// The segments, in order, those that are archived included.
     pub(crate) segments: Vec<Sequence>,
+    /// Those that are in an archive only, in order.
+    pub(crate) archived: Vec<Sequence>,
+    /// All that have a stub: one that was cut short when it was archived or brought back has a file beside it, which counts.
+    pub(crate) stubs: Vec<Sequence>,
     /// The seals, in order.
     pub(crate) seals: Vec<Sequence>,
     /// Files that never became what they were for.
@@ -47,12 +51,19 @@ pub(crate) fn inventory(disk: &dyn Disk, directory: &Path) -> Result<Inventory> 
             inventory.segments.push(first);
         } else if let Some(first) = segment::parse_name(&entry.name, ".seal") {
             inventory.seals.push(first);
+        } else if let Some(first) = segment::parse_name(&entry.name, ".arc") {
+            inventory.stubs.push(first);
         } else if entry.name.ends_with(TEMPORARY) {
             inventory.temporary.push(entry.name.clone());
         }
     }
     inventory.segments.sort_unstable();
     inventory.seals.sort_unstable();
+    inventory.stubs.sort_unstable();
+    let stubs = inventory.stubs.iter().copied();
+    inventory.archived = stubs.filter(|first| inventory.segments.binary_search(first).is_err()).collect();
+    inventory.segments.extend(&inventory.archived);
+    inventory.segments.sort_unstable();
     Ok(inventory)
 }
 
@@ -83,7 +94,11 @@ pub(crate) struct LastSegment {
 pub(crate) fn open_last(files: &LogFiles, mode: OpenMode) -> Result<LastSegment> {
     let segments = files.all();
     let last = segments.last().unwrap_or_else(|| unreachable!("only a log with segments is examined"));
-    let io = |source| LogFiles::io(last.first, "open", source);
+    let io = |source: io::Error| match source.kind() {
+        // It is never archived.
+        io::ErrorKind::NotFound => files::missing(last.first),
+        _ => LogFiles::io(last.first, "open", source),
+    };
     let file = files.disk.open(&files.path(last.first), mode).map_err(io)?;
     let header = files.header(last)?;
     let length = file.length().map_err(io)?;
@@ -120,19 +135,22 @@ fn find_gap(files: &LogFiles) -> Result<Error> {
 
 /// Syncs what a failed process may have left unsynced, before it is read: what is in the page cache and not on the disk would
 /// look durable and vanish with the next power cut. A segment is synced before its successor is made, so the last two and
-/// the folders are enough.
+/// the folders are enough. They are never archived.
 ///
 /// # Errors
-/// `Io`: the sync failed.
+/// `Io`: the sync failed. `Corrupt`: one of them is archived, so those behind it are missing.
 pub(crate) fn sync_before_reading(disk: &dyn Disk, root: &Path, directory: &Path, segments: &[Sequence]) -> Result<()> {
     if sabotage::has(Defect::SkipSyncBeforeReading) {
         return Ok(());
     }
     for first in segments.iter().rev().take(2) {
         let path = directory.join(segment::file_name(*first));
-        disk.open(&path, OpenMode::ReadWrite)
-            .and_then(|file| file.sync_data())
-            .map_err(|source| LogFiles::io(*first, "sync", source))?;
+        disk.open(&path, OpenMode::ReadWrite).and_then(|file| file.sync_data()).map_err(|source| {
+            match source.kind() {
+                io::ErrorKind::NotFound => files::missing(*first),
+                _ => LogFiles::io(*first, "sync", source),
+            }
+        })?;
     }
     for folder in [directory, root] {
         disk.sync_directory(folder)

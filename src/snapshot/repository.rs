@@ -236,6 +236,32 @@ impl Snapshots {
         self.since(&type_prefix(aggregate_type), since)
     }
 
+    /// The id of each aggregate's newest snapshot, whether that can be read or not. What lies between is not read.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`: the index.
+    pub(crate) fn newest_ids(&self) -> Result<Vec<String>> {
+        let (mut ids, mut from, mut aggregate) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let page = self.index.scan_state(BY_AGGREGATE.as_bytes(), &from, Direction::Forwards, PAGE)?;
+            let is_last = page.len() < PAGE;
+            for (key, value) in page {
+                // Each page begins with the last key of the one before.
+                let Some((of, sequence)) = key.split_last_chunk::<8>().filter(|_| key != from) else { continue };
+                if of != aggregate
+                    && let Some(pointer) = Pointer::read(sequence, &value)
+                {
+                    ids.push(pointer.snapshot_id);
+                    aggregate = of.to_vec();
+                }
+                from = key;
+            }
+            if is_last {
+                return Ok(ids);
+            }
+        }
+    }
+
     fn since(&self, prefix: &[u8], since: Timestamp) -> Result<Vec<Snapshot>> {
         let mut ids = Vec::new();
         let mut from = Vec::new();

@@ -33,6 +33,8 @@ impl Shared {
         // Also where the log could not be closed.
         *self.keeping.lock() = true;
         self.is_closed.store(true, Ordering::Release);
+        // An archiving that is under way breaks off: the folder may soon be another's.
+        drop(self.archiving.lock());
         self.chores.stop();
         self.watch.wake();
         outcome

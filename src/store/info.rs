@@ -7,9 +7,9 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::format::FORMAT_VERSION;
 use crate::format::frame::to_u64;
-use crate::log::reserve;
+use crate::log::{archived, reserve};
 use crate::recovery::RecoveryReport;
-use crate::recovery::examine::LOG;
+use crate::recovery::examine::{self, LOG};
 use crate::types::{Sequence, StoreId};
 
 /// A store in numbers. Sizes are bytes.
@@ -25,8 +25,14 @@ pub struct StoreInfo {
     pub last_sequence: Sequence,
     /// The last sequence that is synced.
     pub durable_sequence: Sequence,
-    /// Segment files.
+    /// Segments, those that are archived included.
     pub segments: u64,
+    /// Segments that are in an archive.
+    pub archived_segments: u64,
+    /// What these segments would take in the log.
+    pub archived_bytes: u64,
+    /// What their archives take, wherever they are.
+    pub archive_bytes: u64,
     /// What the log takes, room that is kept ready included.
     pub log_bytes: u64,
     /// The room that is kept for a full disk: what [`Commit::may_use_reserve`](crate::Commit::may_use_reserve) may still use.
@@ -54,6 +60,7 @@ impl Shared {
             stream?;
             streams += 1;
         }
+        let (archived_segments, archived_bytes, archive_bytes) = self.archived()?;
         let last = self.places.sequence();
         let (tail_events, tail_bytes) = self.view.read().size();
         Ok(StoreInfo {
@@ -63,6 +70,9 @@ impl Shared {
             last_sequence: last,
             durable_sequence: self.places.durable(),
             segments: to_u64(self.files.count()),
+            archived_segments,
+            archived_bytes,
+            archive_bytes,
             log_bytes: entries.iter().map(|entry| entry.length).sum(),
             reserve_bytes: reserve::length(self.environment.disk.as_ref(), &log)
                 .map_err(|source| Error::from_io("look at log/reserve", source))?,
@@ -73,5 +83,16 @@ impl Shared {
             snapshots_unreadable: self.snapshots.unreadable(),
             last_recovery: super::open::kept_report(self.environment.disk.as_ref(), &self.root),
         })
+    }
+
+    /// How many segments are archived, and their bytes before and after, as their stubs say. One that is damaged says nothing.
+    fn archived(&self) -> Result<(u64, u64, u64)> {
+        let (disk, log) = (self.environment.disk.as_ref(), self.root.join(LOG));
+        let archived = examine::inventory(disk, &log)?.archived;
+        let stubs =
+            archived.iter().filter_map(|first| archived::read_stub(disk, &log, self.store_id, *first).ok().flatten());
+        let (before, after) =
+            stubs.fold((0, 0), |sums, stub| (sums.0 + stub.segment_bytes, sums.1 + stub.archive_bytes));
+        Ok((to_u64(archived.len()), before, after))
     }
 }

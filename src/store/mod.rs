@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod anew;
+mod archive;
 mod backup;
 mod chores;
 mod close;
@@ -52,6 +53,10 @@ mod view;
 mod visit;
 mod watch;
 
+pub use archive::{
+    ArchiveBackup, ArchiveBefore, ArchiveOptions, ArchivePlan, ArchiveProgress, ArchiveReport, KeptBecause,
+    MovedSegment, PlannedSegment, SegmentFate, UnarchiveReport, unarchive, unarchive_in,
+};
 pub use backup::{
     BackupOptions, BackupPhase, BackupProgress, BackupReport, RestoreOptions, RestoreReport, backup, backup_in,
     backup_with, restore, restore_in, restore_with,

@@ -511,6 +511,7 @@ impl Opening<'_, '_> {
             watch: Watch::new(),
             acknowledged: Acknowledged::default(),
             keeping: Default::default(),
+            archiving: Default::default(),
             ingestion: Default::default(),
             is_closed: false.into(),
             report,

@@ -150,6 +150,7 @@ fn open_beside(environment: &Environment, root: &Path, store_id: StoreId, standi
         watch: Watch::new(),
         acknowledged: Acknowledged::default(),
         keeping: Default::default(),
+        archiving: Default::default(),
         ingestion: Default::default(),
         is_closed: false.into(),
         report: report(&walked, kept_report(disk.as_ref(), root)),

@@ -34,7 +34,7 @@ use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::types::{Sequence, StoreId, Timestamp};
 
-/// Locks are taken in this order: `keeping`, `writer`, `ingestion`, `commits`, `view`.
+/// Locks are taken in this order: `archiving`, `keeping`, `writer`, `ingestion`, `commits`, `view`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     /// Held while house is kept: two who prepare a segment would take each other's file. Whether that is over, because the
     /// log is closed and the folder may soon be another's.
     pub(crate) keeping: Mutex<bool>,
+    /// Held while segments are archived.
+    pub(crate) archiving: Mutex<()>,
     /// Held while a tail is ingested.
     pub(crate) ingestion: Mutex<()>,
     pub(crate) is_closed: AtomicBool,

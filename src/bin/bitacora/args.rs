@@ -1,5 +1,6 @@
 //! The arguments: one struct a verb, each with an example.
 
+mod archive;
 mod backups;
 mod keep_index;
 mod keeping;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use archive::{ArchiveArgs, UnarchiveArgs};
 pub(crate) use backups::{BackupArgs, RestoreArgs};
 pub(crate) use keep_index::{CompactIndexArgs, RebuildIndexArgs};
 pub(crate) use keeping::{PresetArg, ScrubArgs};
@@ -61,6 +63,8 @@ pub(crate) enum Verb {
     RebuildIndex(RebuildIndexArgs),
     CompactIndex(CompactIndexArgs),
     Upgrade(UpgradeArgs),
+    Archive(ArchiveArgs),
+    Unarchive(UnarchiveArgs),
     Command(CommandArgs),
     Wallet(WalletArgs),
     Wallets(WalletsArgs),

@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Verb::RebuildIndex(args) => printing(json, |output| verbs::keep_index::rebuild(args, output)),
         Verb::CompactIndex(args) => printing(json, |output| verbs::keep_index::compact(args, output)),
         Verb::Upgrade(args) => printing(json, |output| verbs::keep_index::upgrade(args, output)),
+        Verb::Archive(args) => printing(json, |output| verbs::archive::archive(args, output)),
+        Verb::Unarchive(args) => printing(json, |output| verbs::archive::unarchive(args, output)),
         Verb::Command(args) => printing(json, |output| verbs::command::run(args, output)),
         Verb::Wallet(args) => printing(json, |output| verbs::wallet::run(args, output)),
         Verb::Wallets(args) => printing(json, |output| verbs::wallets::run(args, output)),

@@ -21,7 +21,7 @@ use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
 use crate::format::identity::Identity;
-use crate::format::segment;
+use crate::format::{archive, segment};
 use crate::limits;
 use crate::log::roll::TEMPORARY;
 use crate::log::scan::Position;
@@ -90,9 +90,7 @@ fn prepare(disk: &dyn Disk, root: &Path, examined: Examined, now: Timestamp) -> 
     let io = |source| Error::from_io(format!("make a folder in {QUARANTINE}/"), source);
     let folder = Folder::make(disk, root).map_err(io)?;
     // From here on segments are made anew: at the latest the last one, which gets the record.
-    let is_sound = |facts: &salvage::SegmentFacts| facts.is_whole && facts.is_joined && facts.end.next > facts.first;
-    let unharmed = facts.segments.iter().take_while(|facts| is_sound(facts)).count();
-    let unharmed = unharmed.min(facts.segments.len().saturating_sub(1));
+    let unharmed = unharmed(&facts);
     let before = unharmed.checked_sub(1).and_then(|at| facts.segments.get(at));
     let from = before.map_or(Sequence::FIRST, |facts| facts.end.next);
     let seals_from = bad_seal(&plan).map_or(from, |first| first.min(from));
@@ -112,7 +110,9 @@ fn prepare(disk: &dyn Disk, root: &Path, examined: Examined, now: Timestamp) -> 
         write_identity(disk, root, store_id, &facts)?;
     }
     let replaced = facts.segments.iter().skip(unharmed).filter(|facts| !made.contains(&facts.first));
-    let removed = replaced.map(|facts| segment::file_name(facts.first)).chain(seals).collect();
+    // A stub beside a segment's file leads to what the segment was.
+    let stubs = inventory.stubs.iter().filter(|first| **first >= from).map(|first| archive::stub_name(*first));
+    let removed = replaced.map(|facts| segment::file_name(facts.first)).chain(seals).chain(stubs).collect();
     let outcome = RepairOutcome {
         record_sequence,
         events_lost: plan.events_lost,
@@ -121,6 +121,13 @@ fn prepare(disk: &dyn Disk, root: &Path, examined: Examined, now: Timestamp) -> 
     };
     let segments = made.iter().map(|first| first.get()).collect();
     Ok(Intent { plan: short(plan), outcome, segments, removed, has_identity, quarantine: folder.name })
+}
+
+/// How many segments are left as they are. The last one never is.
+pub(super) fn unharmed(facts: &Facts) -> usize {
+    let is_sound = |facts: &salvage::SegmentFacts| facts.is_whole && facts.is_joined && facts.end.next > facts.first;
+    let unharmed = facts.segments.iter().take_while(|facts| is_sound(facts)).count();
+    unharmed.min(facts.segments.len().saturating_sub(1))
 }
 
 /// What the file `repair` has room for; all of it was shown before.

@@ -93,7 +93,7 @@ impl Intent {
 }
 
 /// Writes a file of its own, in place of one that is there, and syncs it.
-pub(super) fn write_durably(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn write_durably(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     if disk.kind(path)?.is_some() {
         disk.remove(path)?;
     }

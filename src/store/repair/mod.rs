@@ -18,6 +18,7 @@ use crate::log::files::LogFiles;
 use crate::recovery::examine::{self, INDEX, LOG};
 use crate::types::{Event, Sequence, StoreId, StreamId, Timestamp, Version};
 
+mod archives;
 mod build;
 mod deed;
 mod fill;
@@ -29,7 +30,7 @@ mod record;
 mod salvage;
 
 pub use fill::EVENT_LOST;
-pub(crate) use intent::check_none;
+pub(crate) use intent::{check_none, write_durably};
 
 /// What a repair would find.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,7 +260,10 @@ fn examine(
     let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
     let mut facts = salvage::read(&files, evidence.proven, evidence.bound, visitor)?;
     plan::add_heads(&mut facts, &evidence.heads);
-    let obstacle = fill::obstacle(&facts)?;
+    let obstacle = match fill::obstacle(&facts)? {
+        None if !report.is_ok() || refusal.is_some() => archives::obstacle(&files, &inventory.archived, &facts),
+        obstacle => obstacle,
+    };
     let plan = plan::plan(distinct(report.findings), facts.clone(), obstacle);
     Ok(Examined { plan: RepairPlan { store_id: Some(store_id), refusal, ..plan }, facts, files: Some(files) })
 }

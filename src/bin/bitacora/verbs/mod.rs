@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 pub(crate) mod append;
+pub(crate) mod archive;
 pub(crate) mod backup;
 pub(crate) mod check_disk;
 pub(crate) mod command;
