@@ -123,10 +123,11 @@ pub use store::EventStream;
 pub use store::{
     Align, AllEvents, BackupPhase, BackupProgress, BackupReport, ClockAccepted, Commit, Consumer, ConsumerOptions,
     CorrelationEvents, DeadlinesAfterStep, Durability, EVENT_LOST, Environment, EventRef, Finding, FindingKind,
-    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPlan, SequenceRange, Store,
-    StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription, Ticket, TornTail,
-    VerifyReport, VersionRange, backup, backup_in, backup_with, repair, repair_in, repair_plan, repair_plan_in, verify,
-    verify_in,
+    IdempotencyKey, KeyUse, Loss, Options, Preallocation, Quarantined, RepairOutcome, RepairPhase, RepairPlan,
+    RepairProgress, SequenceRange, Store, StoreInfo, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions,
+    Subscription, Ticket, TornTail, VerifyPhase, VerifyProgress, VerifyReport, VersionRange, backup, backup_in,
+    backup_with, repair, repair_in, repair_in_with, repair_plan, repair_plan_in, repair_plan_in_with, repair_with,
+    verify, verify_in, verify_in_with, verify_with,
 };
 pub use types::{
     CodecId, Event, EventId, EventType, ExpectedVersion, Metadata, NewEvent, Receipt, Sequence, StoreId, StreamId,

@@ -8,7 +8,7 @@ mod command;
 use std::fs;
 
 use bitacora::{Options, Store};
-use command::{Place, bitacora, line};
+use command::{Place, bitacora, error_line, line};
 
 const READERS: &[&[&str]] = &[
     &["events"],
@@ -30,7 +30,7 @@ const READERS: &[&[&str]] = &[
 #[track_caller]
 fn assert_one_error_line(assert: &assert_cmd::assert::Assert) {
     let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{error}");
+    error_line(&error);
     assert!(assert.get_output().stdout.is_empty(), "nothing but an answer goes to standard output");
 }
 
@@ -134,7 +134,7 @@ fn an_output_that_cannot_be_written_is_6() {
     let output = place.process("events", &[]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(6));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.starts_with("error: standard output: ") && error.lines().count() == 1, "{error}");
+    assert!(error_line(&error).starts_with("error: standard output: "), "{error}");
 }
 
 /// A shell shows the end by an interrupt as 130.

@@ -21,6 +21,7 @@ mod info;
 mod lead;
 mod open;
 mod options;
+mod pace;
 mod read_only;
 mod reads;
 mod repair;
@@ -44,12 +45,15 @@ pub use info::StoreInfo;
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, EventRef, StreamEvents, Streams};
 pub use repair::{
-    EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange,
-    repair, repair_in, repair_plan, repair_plan_in,
+    EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPhase, RepairPlan, RepairProgress, SequenceRange, StreamLoss,
+    TornTail, VersionRange, repair, repair_in, repair_in_with, repair_plan, repair_plan_in, repair_plan_in_with,
+    repair_with,
 };
 pub use subscription::{SubscribeOptions, Subscription};
 pub use time::ClockAccepted;
-pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
+pub use verify::{
+    Finding, FindingKind, VerifyPhase, VerifyProgress, VerifyReport, verify, verify_in, verify_in_with, verify_with,
+};
 
 use crate::disk::DiskLock;
 use crate::error::Result;

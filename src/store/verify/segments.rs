@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::{FindingKind, VerifyReport};
+use super::{FindingKind, Pace, VerifyReport};
 use crate::error::Result;
 use crate::format::frame::FrameRef;
 use crate::format::merkle::{self, MerkleTree};
@@ -83,15 +83,17 @@ impl LogCheck {
         }
     }
 
-    pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport) -> Result<()> {
+    pub(super) fn run(&mut self, files: &Arc<LogFiles>, report: &mut VerifyReport, pace: &mut Pace<'_>) -> Result<()> {
         let segments = files.all();
         for (number, segment) in segments.iter().enumerate() {
             let is_last = number + 1 == segments.len();
-            if let Err(error) = self.segment(files, segment, is_last, report) {
+            let bytes_before = report.bytes;
+            if let Err(error) = self.segment(files, segment, is_last, report, pace) {
                 self.joint = None;
                 self.seal = None;
                 report.take(FindingKind::Header, error)?;
             }
+            pace.end_part(report.bytes - bytes_before)?;
         }
         Ok(())
     }
@@ -107,6 +109,7 @@ impl LogCheck {
         segment: &Segment,
         is_last: bool,
         report: &mut VerifyReport,
+        pace: &mut Pace<'_>,
     ) -> Result<()> {
         let label = LogFiles::label(segment.first);
         let header = files.header(segment)?;
@@ -124,7 +127,7 @@ impl LogCheck {
         let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
         let mut check = SealCheck { is_whole: true, ..SealCheck::default() };
         loop {
-            let stop = self.walk(&mut scanner, segment, &mut check, report)?;
+            let stop = self.walk(&mut scanner, segment, &mut check, (report, pace))?;
             let position = scanner.position();
             if position.next > self.bound {
                 // What lies beyond is being written.
@@ -185,7 +188,7 @@ impl LogCheck {
         scanner: &mut Scanner,
         segment: &Segment,
         check: &mut SealCheck,
-        report: &mut VerifyReport,
+        (report, pace): (&mut VerifyReport, &mut Pace<'_>),
     ) -> Result<Stop> {
         loop {
             if scanner.position().next > self.bound {
@@ -193,7 +196,10 @@ impl LogCheck {
             }
             match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {
                 Step::Stop(stop) => return Ok(stop),
-                Step::Frame(frame) => self.frame(&frame, check, report),
+                Step::Frame(frame) => {
+                    pace.at(frame.offset)?;
+                    self.frame(&frame, check, report);
+                }
             }
         }
     }
