@@ -1,4 +1,7 @@
-//! The exit code says what the caller must do, and standard error says why in one line.
+//! The exit code says what the caller must do, and standard error says why in one line, and in another one what to do next.
+//!
+//! Here are 0, 1, 2, 3, and 6 of an output that cannot be written. 4 is in `cli_damage_is_told.rs`, 5 in `cli_full_disk.rs`, 6 of a failed sync in
+//! `cli_append_stops_at_a_failed_sync.rs`, 130 in `cli_interrupts.rs` and `cli_tail_follows_writers.rs`.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]

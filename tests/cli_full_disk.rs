@@ -38,10 +38,13 @@ fn no_room_is_5_with_a_hint_and_leaves_nothing_half_made() {
     }
     place.append(&line("notes", 1));
     let store = place.store().display().to_string();
-    // Segments of 64 MiB, and a copy of one, do not fit; JSON lines would, so they are not among these.
+    // Every byte is taken; folders take none there.
+    let fill = "cat /dev/zero > \"$SMALL/filler\" 2>/dev/null";
     let scripts = [
-        "echo '{\"stream\":\"a\",\"type\":\"b\",\"data\":1}' | \"$BITACORA\" append \"$SMALL/store\"".to_owned(),
-        format!("head -c 6000000 /dev/zero > \"$SMALL/filler\"; \"$BITACORA\" backup {store} \"$SMALL/copy\""),
+        format!(
+            "{fill}; echo '{{\"stream\":\"a\",\"type\":\"b\",\"data\":1}}' | \"$BITACORA\" append \"$SMALL/store\""
+        ),
+        format!("{fill}; \"$BITACORA\" backup {store} \"$SMALL/copy\""),
     ];
     for script in scripts {
         let output =
