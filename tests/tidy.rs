@@ -441,7 +441,8 @@ fn errors_have_kinds(source: &Source) -> Vec<Finding> {
         let signature: Vec<&str> = behind.copied().take_while(|line| !line.starts_with('}')).take(12).collect();
         let signature = signature.join(" ");
         let signature = signature.split(['{', ';']).next().unwrap_or_default();
-        if !signature.starts_with("pub fn ") || !signature.contains("-> Result<") {
+        let is_ours = signature.contains("-> Result<") && !signature.contains(", String>");
+        if !signature.starts_with("pub fn ") || !is_ours {
             continue;
         }
         let section = docs.into_iter().take_while(|line| !line.starts_with("/// # "));
@@ -570,5 +571,6 @@ fn errors_without_kinds_are_found() {
     assert_lines(rule, "src/a.rs", &function("/// `Locked`: by another.\n/// `Io`.", "pub fn a() -> Result<()>"), &[]);
     assert_lines(rule, "src/a.rs", &function("/// As [`b`].", "#[must_use]\npub fn a() -> Result<()>"), &[]);
     assert_lines(rule, "src/a.rs", &function("/// The system's.", "pub fn a() -> io::Result<()>"), &[]);
+    assert_lines(rule, "src/a.rs", &function("/// The rule.", "pub fn a() -> Result<(), String>"), &[]);
     assert_lines(rule, "src/a.rs", &function("/// Some.", "pub(crate) fn a() -> Result<()>"), &[]);
 }
