@@ -265,7 +265,11 @@ fn a_repair_that_is_broken_off_at_any_word_has_changed_nothing() {
         let mut progress = |now: RepairProgress| {
             assert!(now.done_bytes <= now.total_bytes, "{now:?}");
             words += 1;
-            if words == last_word { ControlFlow::Break(phases.push(now.phase)) } else { ControlFlow::Continue(()) }
+            if words < last_word {
+                return ControlFlow::Continue(());
+            }
+            phases.push(now.phase);
+            ControlFlow::Break(())
         };
         match repair_in_with(&world.environment(), ROOT, &plan, NOW, &mut progress) {
             Err(error) => {
