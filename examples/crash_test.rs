@@ -89,3 +89,8 @@ fn main() -> Result<()> {
     println!("sales without cash: 0, acknowledged sales lost: 0");
     Ok(())
 }
+
+#[test]
+fn no_power_cut_parts_a_sale_from_its_cash() -> Result<()> {
+    main()
+}

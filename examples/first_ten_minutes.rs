@@ -67,3 +67,15 @@ fn read(folder: &Path) -> Result<()> {
     }
     store.close()
 }
+
+/// The second run on the same folder meets its own order.
+#[test]
+fn it_works_twice_on_one_folder() -> Result<()> {
+    let temporary = tempfile::tempdir().map_err(|error| bitacora::Error::from_io("make a temporary folder", error))?;
+    let folder = temporary.path().join("till-data");
+    for _ in 0..2 {
+        write(&folder)?;
+        read(&folder)?;
+    }
+    Ok(())
+}

@@ -134,3 +134,8 @@ fn main() -> Result<()> {
     println!("at version 3: {} points, loaded from {}", then.state.points, then.loaded_from);
     store.close()
 }
+
+#[test]
+fn a_card_is_collected_on_and_looked_back_at() -> Result<()> {
+    main()
+}

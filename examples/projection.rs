@@ -101,3 +101,8 @@ fn main() -> Result<()> {
     fs::remove_dir_all(&folder).map_err(io)?;
     outcome
 }
+
+#[test]
+fn the_takings_come_out_of_the_events() -> Result<()> {
+    main()
+}

@@ -88,3 +88,8 @@ fn main() -> Result<()> {
     assert_eq!(upcast_events(store.read_stream(&till, ..), &upcasters, OnUnknown::Skip).count(), 3);
     Ok(())
 }
+
+#[test]
+fn older_shapes_are_read_as_the_newest() -> Result<()> {
+    main()
+}

@@ -77,3 +77,8 @@ fn main() -> Result<()> {
     println!("{} events, gapless from 1", events.len());
     store.close()
 }
+
+#[test]
+fn what_many_threads_commit_is_gapless() -> Result<()> {
+    main()
+}

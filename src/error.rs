@@ -222,13 +222,15 @@ impl Error {
         }
     }
 
-    /// Whether the same call, decided anew or made later, can succeed on this open store.
+    /// Whether the same call, decided anew or made later, can succeed on this open store: of a `Conflict` after the stream is read
+    /// again, of `Locked` once the other process has closed, of `StorageFull` once there is room, of `NotReady` once the recovery is
+    /// over. Not of `CommitUnknown` and `Poisoned`: there the store must be opened again first.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::Conflict | ErrorKind::Locked | ErrorKind::StorageFull | ErrorKind::NotReady)
     }
 
-    /// Whether stored bytes are damaged.
+    /// Whether stored bytes are damaged: repeating the call does not help, `bitacora verify` and `bitacora repair` do.
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         self.kind() == ErrorKind::Corrupt
@@ -265,7 +267,48 @@ impl std::error::Error for Error {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
+
+    #[test]
+    fn damage_is_told_with_as_much_of_its_place_as_is_known() {
+        let mut corruption = Corruption {
+            file: "log/1.seg".into(),
+            offset: Some(512),
+            sequence: Some(Sequence::new(7)),
+            expected: "a frame".into(),
+            found: "zeros".into(),
+        };
+        let whole = Error::corrupt(corruption.clone());
+        let text = "the store is damaged: log/1.seg at offset 512, sequence 7: expected a frame, found zeros";
+        assert_eq!(whole.to_string(), text);
+        (corruption.offset, corruption.sequence) = (None, None);
+        assert_eq!(corruption.to_string(), "log/1.seg: expected a frame, found zeros");
+        assert!(whole.is_corruption() && !whole.is_retryable());
+        assert_eq!(whole.context("read").corruption().and_then(|place| place.offset), Some(512));
+    }
+
+    #[test]
+    fn only_what_can_succeed_on_this_open_store_is_retryable() {
+        let is_retryable = |kind| Error::new(kind, "x").is_retryable();
+        for kind in [ErrorKind::Conflict, ErrorKind::Locked, ErrorKind::StorageFull, ErrorKind::NotReady] {
+            assert!(is_retryable(kind), "{kind:?}");
+        }
+        for kind in
+            [ErrorKind::CommitUnknown, ErrorKind::Poisoned, ErrorKind::Corrupt, ErrorKind::Io, ErrorKind::Aborted]
+        {
+            assert!(!is_retryable(kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_cause_is_kept_as_source() {
+        let error = Error::from_io("write", std::io::Error::other("gone")).wrap(ErrorKind::CommitUnknown, "commit");
+        let cause = error.source().and_then(|source| source.source());
+        assert_eq!(cause.map(ToString::to_string), Some("gone".to_owned()));
+        assert_eq!(error.to_string(), "commit: write: gone");
+    }
 
     #[test]
     fn a_full_disk_is_told_from_a_failing_one_by_kind_and_not_by_text() {

@@ -137,13 +137,14 @@ pub use store::{
     BackupOptions, BackupPhase, BackupProgress, BackupReport, CheckpointLag, ClockAccepted, Commit, CompactReport,
     Consumer, ConsumerOptions, CorrelationEvents, DeadlinesAfterStep, DiskLevel, DiskSpace, Durability, EVENT_LOST,
     Environment, EventRef, Finding, FindingKind, IdempotencyKey, IndexProgress, IndexReport, KeptBecause, KeyUse, Loss,
-    MovedSegment, Options, PlannedSegment, Preallocation, Quarantined, RepairOutcome, RepairPlan, RestoreOptions,
-    RestoreReport, ScrubOptions, ScrubProgress, ScrubReport, Scrubber, SegmentFate, SequenceRange, StatsRecord, Store,
-    StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss, Streams, SubscribeOptions, Subscription,
-    Ticket, TornTail, UnarchiveReport, UpgradeReport, VerifyReport, VersionRange, backup, backup_in, backup_with,
-    compact_index, compact_index_in, rebuild_index, rebuild_index_in, repair, repair_in, repair_plan, repair_plan_in,
-    restore, restore_in, restore_with, scrub, scrub_in, scrub_status, unarchive, unarchive_in, upgrade, upgrade_in,
-    verify, verify_in,
+    MovedSegment, Options, PlannedSegment, Preallocation, Quarantined, RepairOutcome, RepairPhase, RepairPlan,
+    RepairProgress, RestoreOptions, RestoreReport, ScrubOptions, ScrubProgress, ScrubReport, Scrubber, SegmentFate,
+    SequenceRange, StatsRecord, Store, StoreInfo, StoreStats, StoreUsage, StreamAppend, StreamEvents, StreamLoss,
+    Streams, SubscribeOptions, Subscription, Ticket, TornTail, UnarchiveReport, UpgradeReport, VerifyPhase,
+    VerifyProgress, VerifyReport, VersionRange, backup, backup_in, backup_with, compact_index, compact_index_in,
+    rebuild_index, rebuild_index_in, repair, repair_in, repair_in_with, repair_plan, repair_plan_in,
+    repair_plan_in_with, repair_with, restore, restore_in, restore_with, scrub, scrub_in, scrub_status, unarchive,
+    unarchive_in, upgrade, upgrade_in, verify, verify_in, verify_in_with, verify_with,
 };
 #[cfg(feature = "transfer")]
 pub use store::{

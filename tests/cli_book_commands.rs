@@ -16,6 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use command::masked_text;
+
 /// Between the outputs of two commands, with the exit code of the first one.
 const MARK: &str = "--- the command ended with ";
 
@@ -91,29 +93,6 @@ fn session(block: &[&str]) -> Vec<Step> {
     steps
 }
 
-/// A text whose ids, digests and times are masked.
-fn masked(text: &str) -> String {
-    let is_part = |character: char| character.is_ascii_alphanumeric() || "-:.".contains(character);
-    let mask = |word: &str| {
-        let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        match word.len() {
-            36 if is_hex && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]) => "UUID".to_owned(),
-            64 if is_hex => "DIGEST".to_owned(),
-            27 if word.starts_with("20") && word.ends_with('Z') => "TIME".to_owned(),
-            _ => word.to_owned(),
-        }
-    };
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(is_part) {
-        let word = rest[start..].split(|character| !is_part(character)).next().unwrap();
-        shown.push_str(&rest[..start]);
-        shown.push_str(&mask(word));
-        rest = &rest[start + word.len()..];
-    }
-    shown + rest
-}
-
 /// The file names of the pages with their texts.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -154,7 +133,7 @@ fn run(page: &str, steps: &[Step]) -> Vec<String> {
             wrong.push(format!("{page}: exit {code}, not {}: {}\n{printed}{told}", step.exit, step.command));
         }
         if let Some(expected) = &step.output
-            && masked(expected) != masked(printed.trim())
+            && masked_text(expected) != masked_text(printed.trim())
         {
             wrong.push(format!("{page}: {}\nprints\n{printed}\nand not\n{expected}", step.command));
         }
@@ -192,5 +171,5 @@ fn a_page_that_is_wrong_is_found_out() {
         assert_eq!(steps(skipped), []);
     }
     let ids = "{\"id\":\"01a20c1e-8480-7130-acd4-b45b1ff1d747\"} 2026-01-01T00:00:00.000000Z 12";
-    assert_eq!(masked(ids), "{\"id\":\"UUID\"} TIME 12");
+    assert_eq!(masked_text(ids), "{\"id\":\"UUID\"} TIME 12");
 }

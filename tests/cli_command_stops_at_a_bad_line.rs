@@ -5,7 +5,7 @@
 
 mod command;
 
-use command::{Place, values};
+use command::{Place, error_line, values};
 
 const OPEN: &str = r#"{"command":"open","command_id":"o","user_id":"ana","currency":"EUR"}"#;
 
@@ -32,7 +32,7 @@ fn a_line_that_is_no_command_is_2_and_names_the_line() {
         let lines = format!("{OPEN}\n\n{}\n{bad}\n{}\n", deposit("1", "5"), deposit("3", "7"));
         let assert = place.command("command", &[]).write_stdin(lines).assert().code(2);
         let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-        assert!(error.starts_with(&format!("error: {why}")) && error.lines().count() == 1, "{bad}: {error}");
+        assert!(error_line(&error).starts_with(&format!("error: {why}")), "{bad}: {error}");
         let outcomes = values(&assert.get_output().stdout);
         assert_eq!(outcomes.len(), 2, "what stands before it is answered");
         assert_eq!(place.document("wallet", &["ana"])["balance"], 5, "and kept, and nothing behind it is");

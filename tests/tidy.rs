@@ -99,6 +99,7 @@ const RULES: &[Rule] = &[
     no_leftovers,
     no_sleep,
     headed,
+    errors_have_kinds,
 ];
 
 #[test]
@@ -120,6 +121,33 @@ fn every_module_of_the_crate_has_a_layer() {
         assert!(name == "docs" || LAYERS.contains(&name.as_str()), "the module `{name}` has no place in LAYERS");
     }
     assert_eq!(modules("mod a;\npub mod b;\npub(crate) mod c;\nmod d { }\n// mod e;\n"), ["a", "b", "c"]);
+}
+
+/// An example that nobody runs rots.
+#[test]
+fn every_example_is_run_as_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let sections: Vec<&str> = manifest.split("\n[").collect();
+    let is_run = |name: &str| {
+        let named = |section: &&&str| section.contains(&format!("name = \"{name}\"\n"));
+        sections
+            .iter()
+            .filter(|section| section.starts_with("[example]]"))
+            .any(|section| named(&section) && section.contains("\ntest = true"))
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join("examples")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().join("main.rs").exists() || name.ends_with(".rs") {
+            names.push(name.trim_end_matches(".rs").to_owned());
+        }
+    }
+    assert!(names.len() >= 8, "{names:?}");
+    let not_run: Vec<_> = names.iter().filter(|name| !is_run(name)).collect();
+    assert!(not_run.is_empty(), "in Cargo.toml an example has `test = true`, and a test: {not_run:?}");
+    let has_test = |source: &&Source| source.path.starts_with("examples/") && source.text.contains("#[test]");
+    assert_eq!(sources().iter().filter(has_test).count(), names.len());
 }
 
 /// A name in a table of tests is a promise; a test that was renamed breaks it.
@@ -393,6 +421,43 @@ fn headed(source: &Source) -> Vec<Finding> {
     vec![finding(source, 1, "a file begins by saying what it is for (`//!`)")]
 }
 
+/// The kinds of errors, as `src/error.rs` has them.
+static KINDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error.rs")).unwrap();
+    let body = text.split_once("pub enum ErrorKind {").unwrap().1.split_once("\n}").unwrap().0.to_owned();
+    let names = body.lines().filter_map(|line| line.trim().strip_suffix(','));
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphabetic())).map(str::to_owned).collect()
+});
+
+/// That there is a section `# Errors` where a public function can fail is clippy's `missing_errors_doc`; this says what is in it where
+/// it fails with this crate's error: kinds, another item whose errors these are, or the caller's own.
+fn errors_have_kinds(source: &Source) -> Vec<Finding> {
+    if !source.path.starts_with("src/") || is_test_file(&source.path) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+    for (number, _) in lines.iter().enumerate().filter(|(_, line)| **line == "/// # Errors") {
+        let docs: Vec<&str> = lines[number + 1..].iter().copied().take_while(|line| line.starts_with("///")).collect();
+        let behind = lines[number + 1 + docs.len()..].iter().skip_while(|line| line.starts_with("#["));
+        let signature: Vec<&str> = behind.copied().take_while(|line| !line.starts_with('}')).take(12).collect();
+        let signature = signature.join(" ");
+        let signature = signature.split(['{', ';']).next().unwrap_or_default();
+        let is_ours = signature.contains("-> Result<") && !signature.contains(", String>");
+        if !signature.starts_with("pub fn ") || !is_ours {
+            continue;
+        }
+        let section = docs.into_iter().take_while(|line| !line.starts_with("/// # "));
+        let text = section.collect::<Vec<_>>().join(" ");
+        let has_kind = KINDS.iter().any(|kind| text.contains(&format!("`{kind}`")));
+        let refers = text.contains("[`") || text.contains(" says") || text.contains(" say.");
+        if !has_kind && !refers {
+            findings.push(finding(source, number + 1, "a section `# Errors` names kinds, or whose errors they are"));
+        }
+    }
+    findings
+}
+
 // Each rule can fail, and does not fail on what is allowed.
 
 fn source(path: &str, text: &str) -> Source {
@@ -491,4 +556,23 @@ fn sleeping_is_found() {
 fn a_file_without_a_header_is_found() {
     assert_lines(headed, "src/a.rs", "use std::fs;", &[1]);
     assert_lines(headed, "src/a.rs", "//! What it is for.", &[]);
+}
+
+#[test]
+fn errors_without_kinds_are_found() {
+    let rule = errors_have_kinds as Rule;
+    assert!(KINDS.len() >= 20 && KINDS.iter().any(|kind| kind == "Corrupt"), "{:?}", *KINDS);
+    let function = |docs: &str, signature: &str| format!("/// Does it.\n///\n/// # Errors\n{docs}\n{signature} {{}}");
+    assert_lines(rule, "src/a.rs", &function("/// When it fails.", "pub fn a() -> Result<()>"), &[3]);
+    assert_lines(
+        rule,
+        "src/a.rs",
+        &function("/// Some.\n///\n/// # Panics\n/// `Io`.", "pub fn a() -> Result<u8>"),
+        &[3],
+    );
+    assert_lines(rule, "src/a.rs", &function("/// `Locked`: by another.\n/// `Io`.", "pub fn a() -> Result<()>"), &[]);
+    assert_lines(rule, "src/a.rs", &function("/// As [`b`].", "#[must_use]\npub fn a() -> Result<()>"), &[]);
+    assert_lines(rule, "src/a.rs", &function("/// The system's.", "pub fn a() -> io::Result<()>"), &[]);
+    assert_lines(rule, "src/a.rs", &function("/// The rule.", "pub fn a() -> Result<(), String>"), &[]);
+    assert_lines(rule, "src/a.rs", &function("/// Some.", "pub(crate) fn a() -> Result<()>"), &[]);
 }

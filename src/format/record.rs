@@ -142,9 +142,9 @@ pub(crate) fn complete(
 /// # Errors
 /// `InvalidInput`: past a limit.
 #[cfg(feature = "transfer")]
-pub(crate) fn content(stream: &StreamId, version: Version, id: EventId, event: &NewEvent) -> Result<Vec<u8>> {
+pub(crate) fn content(stream: &StreamId, version: Version, id: EventId, event: NewEventRef<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(bytes_about(stream, event));
-    write(&mut bytes, stream, id, event)?;
+    write(&mut bytes, stream, NewEventRef { id: Some(id), ..event })?;
     set(&mut bytes, 8, &version.get().to_le_bytes());
     Ok(bytes.split_off(4))
 }

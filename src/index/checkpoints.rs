@@ -177,19 +177,6 @@ impl Checkpoints {
         Ok(if is_set { set } else { Some(Checkpoint { sequence: logged, data: Vec::new() }) })
     }
 
-    /// All that have a checkpoint, by name, each with its sequence; zero where it cannot be read.
-    ///
-    /// # Errors
-    /// `Io`, `Closed`: the index.
-    pub(crate) fn all(&self) -> Result<Checkpointed> {
-        let mut all = self.logged.lock().clone();
-        for (key, bytes) in self.index.scan_state(PREFIX, &[], Direction::Forwards, usize::MAX)? {
-            let name = String::from_utf8_lossy(key.get(PREFIX.len()..).unwrap_or_default()).into_owned();
-            note(&mut all, name, decode(&bytes).map_or(Sequence::ZERO, |checkpoint| checkpoint.sequence));
-        }
-        Ok(all)
-    }
-
     fn set_in_index(&self, name: &str) -> Result<Option<Checkpoint>> {
         let Some(bytes) = self.index.state(&key(name)?)? else { return Ok(None) };
         let checkpoint = decode(&bytes);
@@ -234,7 +221,7 @@ impl Checkpoints {
         self.index.write_state(&[StateWrite::Put(key(name)?, encode(&checkpoint))], sequence)
     }
 
-    /// All checkpoints by name, without their data. One that is damaged counts as none.
+    /// All checkpoints by name, without their data. One that is damaged counts as zero, or as the log has it.
     ///
     /// # Errors
     /// `Io`, `Closed`: the index.
@@ -247,8 +234,9 @@ impl Checkpoints {
             let is_last = page.len() < PAGE;
             for (key, value) in page {
                 let name = key.get(PREFIX.len()..).and_then(|name| std::str::from_utf8(name).ok());
-                if let (Some(name), Some(checkpoint)) = (name, decode(&value)) {
-                    note(&mut all, name.to_owned(), checkpoint.sequence);
+                if let Some(name) = name {
+                    let sequence = decode(&value).map_or(Sequence::ZERO, |checkpoint| checkpoint.sequence);
+                    note(&mut all, name.to_owned(), sequence);
                 }
                 from = key;
             }

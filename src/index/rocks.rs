@@ -66,6 +66,10 @@ impl IndexProvider for RocksIndexProvider {
     fn bounded(&self, bounds: IndexBounds) -> Option<Arc<dyn IndexProvider>> {
         Some(Arc::new(Bounded(bounds)))
     }
+
+    fn replace(&self, from: &Path, to: &Path) -> Result<()> {
+        Bounded::default().replace(from, to)
+    }
 }
 
 /// Makes indices that keep to bounds.

@@ -1,6 +1,7 @@
 //! Checks a whole store: both ways to replay it, and that wallets, payments and transfers agree. Writes nothing.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
@@ -10,10 +11,11 @@ use super::travel::{open_payments, replay};
 use super::wallets::{is_about_one_aggregate, wallet_stream};
 use super::{Finding, FindingKind};
 use crate::aggregate::{Loaded, LoadedFrom, Repository, RestoreOptions};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::payment::PAYMENT_TYPE;
 use crate::snapshot::SnapshotPolicy;
 use crate::store::Store;
+use crate::sync::{AtomicU64, Ordering};
 use crate::types::{Sequence, StreamId, Version};
 use crate::wallet::Wallet;
 
@@ -59,6 +61,21 @@ pub struct CheckReport {
     pub events_per_second: u64,
 }
 
+/// How far a check is. Wallets are compared beside the pass over the events, and after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckProgress {
+    /// Events of the log that were looked at.
+    pub done_events: u64,
+    /// Events of the log.
+    pub total_events: u64,
+}
+
+/// Is told how far a check is, from several threads, and says whether to go on.
+pub type CheckTold<'a> = &'a (dyn Fn(CheckProgress) -> ControlFlow<()> + Sync);
+
+/// Events that are looked at between two words on how far it is.
+const STEP_EVENTS: u64 = 1024;
+
 /// Replays every wallet from all its events and from its newest snapshot, and every payment from all its events, as of the
 /// log's present end; compares, and checks the rules of each, that holds and payments agree, that versions are those of the
 /// index, and that transfers took from wallets what they gave to wallets. Of payments, which have no snapshots, the incremental
@@ -69,16 +86,33 @@ pub struct CheckReport {
 /// `Corrupt`: a recovery point is beyond the log's end. `Io`, `Closed`: the store's. What is wrong with one aggregate is a
 /// finding, and so is damage in the log.
 pub fn check(store: &Store) -> Result<CheckReport> {
+    check_with(store, &|_| ControlFlow::Continue(()))
+}
+
+/// As [`check`], telling how far it is; `Break` breaks it off.
+///
+/// # Errors
+/// As [`check`]. `Aborted`: `progress` said so.
+pub fn check_with(store: &Store, progress: CheckTold<'_>) -> Result<CheckReport> {
     let started = store.elapsed();
     let end = store.last_sequence();
+    let done = AtomicU64::new(0);
+    let tell = |seen: u64| {
+        let done_events = done.fetch_max(seen, Ordering::Relaxed).max(seen);
+        match progress(CheckProgress { done_events, total_events: end.get() }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::new(ErrorKind::Aborted, "the check was broken off")),
+        }
+    };
+    let tell: Tell<'_> = &tell;
     let (wallets, payments) = if store.has_background() {
         std::thread::scope(|scope| {
-            let payments = scope.spawn(|| Payments::check(store, end));
-            let wallets = Wallets::check(store, end);
+            let payments = scope.spawn(|| Payments::check(store, end, tell));
+            let wallets = Wallets::check(store, end, tell);
             (wallets, payments.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     } else {
-        (Wallets::check(store, end), Payments::check(store, end))
+        (Wallets::check(store, end, tell), Payments::check(store, end, tell))
     };
     let (wallets, mut payments) = (wallets?, payments?);
     payments.holds(&wallets.held_for)?;
@@ -105,6 +139,9 @@ pub fn check(store: &Store) -> Result<CheckReport> {
     })
 }
 
+/// Hears how many events were looked at, and fails where the check is broken off.
+type Tell<'a> = &'a (dyn Fn(u64) -> Result<()> + Sync);
+
 /// The wallets, replayed both ways.
 #[derive(Default)]
 struct Wallets {
@@ -117,7 +154,7 @@ struct Wallets {
 }
 
 impl Wallets {
-    fn check(store: &Store, end: Sequence) -> Result<Self> {
+    fn check(store: &Store, end: Sequence, tell: Tell<'_>) -> Result<Self> {
         let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::Never);
         let full = RestoreOptions { use_snapshots: false, sequence_max: end, ..RestoreOptions::new(store) };
         let incremental = RestoreOptions { use_snapshots: true, ..full };
@@ -132,10 +169,11 @@ impl Wallets {
             let mut states = Vec::with_capacity(round.len());
             wallets.restore_each(round.iter().cloned().map(Ok), &full, &mut |_, loaded| {
                 states.push(loaded);
-                Ok(())
+                tell(0)
             })?;
             let mut states = states.into_iter();
             wallets.restore_each(round.into_iter().map(Ok), &incremental, &mut |user_id, incremental| {
+                tell(0)?;
                 let compared = states.next().map_or(Ok(()), |full| check.one(store, user_id, &full?, &incremental?));
                 match compared {
                     Err(error) if is_about_one_aggregate(&error) => {
@@ -200,11 +238,14 @@ struct Payments<'a> {
 }
 
 impl<'a> Payments<'a> {
-    fn check(store: &'a Store, end: Sequence) -> Result<Self> {
+    fn check(store: &'a Store, end: Sequence, tell: Tell<'_>) -> Result<Self> {
         let mut pass = Pass::new(store);
         let mut damage = None;
         if end > Sequence::ZERO {
-            for event in store.read_all(..=end) {
+            for (number, event) in (0_u64..).zip(store.read_all(..=end)) {
+                if number.is_multiple_of(STEP_EVENTS) {
+                    tell(number)?;
+                }
                 match event.and_then(|event| pass.take(&event)) {
                     Err(error) if error.kind() == ErrorKind::Corrupt => damage = Some(error),
                     result => result?,

@@ -50,7 +50,7 @@ mod tests;
 mod travel;
 mod wallets;
 
-pub use check::{CheckReport, TransferTotals, check};
+pub use check::{CheckProgress, CheckReport, CheckTold, TransferTotals, check, check_with};
 pub use gate::Gate;
 pub use health::{HealthReport, HealthState, ServiceHealth};
 pub use options::{RecoverOptions, RecoveryProgress};
@@ -61,7 +61,7 @@ pub use record::{
     RecoveryStarted,
 };
 pub use recovery::RecoveryService;
-pub use repair::{RepairReport, WalletLoss, repair_plan, repair_plan_in};
+pub use repair::{RepairReport, WalletLoss, repair_plan, repair_plan_in, repair_plan_with};
 pub use report::{
     Finding, FindingKind, Phase, PhaseReport, RestoredService, SagaDecision, SagaReport, ServiceReport, Strategy,
     Trigger, WalletsReport,

@@ -1,6 +1,7 @@
 //! What a repair would find, with the money in it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, DomainEvent};
 use crate::error::Result;
 use crate::money::Currency;
-use crate::store::{self, Environment, RepairPlan};
+use crate::store::{self, Environment, RepairPlan, RepairProgress};
 use crate::types::{Event, StreamId, Version};
 use crate::wallet::{Wallet, WalletEvent};
 
@@ -45,9 +46,20 @@ pub struct WalletLoss {
 /// # Errors
 /// As [`crate::repair_plan`].
 pub fn repair_plan(path: impl AsRef<Path>) -> Result<RepairReport> {
+    repair_plan_with(path, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`repair_plan`], telling how far it is; `Break` breaks it off.
+///
+/// # Errors
+/// As [`crate::repair_plan`]. `Aborted`: `progress` said so.
+pub fn repair_plan_with(
+    path: impl AsRef<Path>,
+    progress: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairReport> {
     let path = path.as_ref();
     let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    repair_plan_in(&Environment::default(), resolved)
+    plan_in(&Environment::default(), &resolved, progress)
 }
 
 /// As [`repair_plan`], of a store that stands on something else than the operating system's files.
@@ -55,12 +67,21 @@ pub fn repair_plan(path: impl AsRef<Path>) -> Result<RepairReport> {
 /// # Errors
 /// As [`repair_plan`].
 pub fn repair_plan_in(environment: &Environment, path: impl AsRef<Path>) -> Result<RepairReport> {
+    plan_in(environment, path.as_ref(), &mut |_| ControlFlow::Continue(()))
+}
+
+fn plan_in(
+    environment: &Environment,
+    path: &Path,
+    progress: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairReport> {
     let mut folds: BTreeMap<StreamId, Fold> = BTreeMap::new();
-    let plan = store::repair_plan_in(environment, path, &mut |event| {
+    let mut take = |event: &Event| {
         if event.stream.aggregate_id(Wallet::AGGREGATE_TYPE).is_some() {
             folds.entry(event.stream.clone()).or_default().take(event);
         }
-    })?;
+    };
+    let plan = store::repair_plan_in_with(environment, path, &mut take, progress)?;
     // Of a repair that was cut short the events were not read again.
     let streams = if plan.is_begun { &[][..] } else { &plan.streams };
     let wallets = streams.iter().filter_map(|loss| {

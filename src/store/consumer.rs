@@ -125,7 +125,7 @@ impl Consumer {
     /// As [`Subscription::try_next`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Subscription::try_next`].
     pub fn try_next(&mut self) -> Result<Option<Event>> {
         self.subscription.try_next()
     }
@@ -133,7 +133,7 @@ impl Consumer {
     /// As [`Subscription::next_timeout`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Subscription::next_timeout`].
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
         self.subscription.next_timeout(timeout)
     }

@@ -28,6 +28,7 @@ mod metrics;
 mod observe;
 mod open;
 mod options;
+mod pace;
 mod pool;
 mod presets;
 mod read_count;
@@ -74,8 +75,9 @@ pub use keep_index::{
 pub use options::{Align, DeadlinesAfterStep, Durability, Options, Preallocation};
 pub use reads::{AllEvents, StreamEvents, Streams};
 pub use repair::{
-    EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail, VersionRange,
-    repair, repair_in, repair_plan, repair_plan_in,
+    EVENT_LOST, Loss, Quarantined, RepairOutcome, RepairPhase, RepairPlan, RepairProgress, SequenceRange, StreamLoss,
+    TornTail, VersionRange, repair, repair_in, repair_in_with, repair_plan, repair_plan_in, repair_plan_in_with,
+    repair_with,
 };
 pub use scrub::{ScrubOptions, ScrubProgress, ScrubReport, Scrubber, scrub, scrub_in, scrub_status};
 pub use space::{DiskLevel, DiskSpace};
@@ -89,7 +91,9 @@ pub use transfer::{
 };
 pub use upgrade::{UpgradeReport, upgrade, upgrade_in};
 pub use usage::{CheckpointLag, StoreUsage};
-pub use verify::{Finding, FindingKind, VerifyReport, verify, verify_in};
+pub use verify::{
+    Finding, FindingKind, VerifyPhase, VerifyProgress, VerifyReport, verify, verify_in, verify_in_with, verify_with,
+};
 pub use visit::EventRef;
 pub(crate) use visit::{EventBuffer, Part};
 

@@ -244,3 +244,71 @@ fn keys_and_correlations_of_what_is_kept_are_kept() {
         assert_eq!(store.commit(commit(number)).unwrap().is_repeat, !is_lost, "{number}");
     }
 }
+
+/// Goal: whoever breaks a repair off has changed nothing, and can begin it again. Method: it is broken off at its first word, at its
+/// second, and so on until it is done before that.
+#[test]
+fn a_repair_that_is_broken_off_at_any_word_has_changed_nothing() {
+    use std::ops::ControlFlow;
+
+    let (sound, events) = World::closed();
+    let first = sound.segments().remove(1);
+    sound.disk.flip_bit(&first, 700, 1).unwrap();
+    let plan = sound.plan(&events, "sound");
+    let contents = |world: &World| -> Vec<_> {
+        world.disk.files().into_iter().map(|path| (path.clone(), world.disk.read_file(&path).unwrap())).collect()
+    };
+    let before = contents(&sound);
+    let mut phases = Vec::new();
+    for last_word in 1.. {
+        let (world, mut words) = (sound.copy(), 0);
+        let mut progress = |now: RepairProgress| {
+            assert!(now.done_bytes <= now.total_bytes, "{now:?}");
+            words += 1;
+            if words < last_word {
+                return ControlFlow::Continue(());
+            }
+            phases.push(now.phase);
+            ControlFlow::Break(())
+        };
+        match repair_in_with(&world.environment(), ROOT, &plan, NOW, &mut progress) {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Aborted, "word {last_word}: {error}");
+                assert!(contents(&world) == before, "word {last_word}: nothing is changed");
+                repair_in(&world.environment(), ROOT, &plan, NOW).unwrap();
+            }
+            Ok(_) => break,
+        }
+        check(&world, &events, &plan, "broken off, and begun again");
+    }
+    for phase in [RepairPhase::Verify, RepairPhase::Salvage, RepairPhase::Rewrite] {
+        assert!(
+            phases.iter().filter(|seen| **seen == phase).count() > 1,
+            "{phase:?} tells more than that it begins: {phases:?}"
+        );
+    }
+}
+
+#[test]
+fn a_verification_and_a_plan_can_be_broken_off_at_any_word() {
+    use std::ops::ControlFlow;
+
+    let (world, _) = World::closed();
+    let mut phases = Vec::new();
+    let verified = verify_in_with(&world.environment(), ROOT, &mut |now| {
+        phases.push(now.phase);
+        ControlFlow::Continue(())
+    });
+    assert!(verified.unwrap().is_ok());
+    assert!(phases.contains(&VerifyPhase::Log) && phases.contains(&VerifyPhase::Index), "{phases:?}");
+    for last_word in 1..=phases.len() {
+        let mut words = 0;
+        let error = verify_in_with(&world.environment(), ROOT, &mut |_| {
+            words += 1;
+            if words == last_word { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Aborted, "word {last_word}");
+    }
+    let error = repair_plan_in_with(&world.environment(), ROOT, &mut |_| {}, &mut |_| ControlFlow::Break(()));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Aborted);
+}

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
+pub(crate) mod parked;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -175,4 +177,49 @@ pub(crate) fn order_of(line: &str) -> Vec<String> {
     let mut fields = fields;
     fields.sort_by_key(|(_, place)| *place);
     fields.into_iter().map(|(name, _)| name).collect()
+}
+
+/// A text whose ids, digests and times are masked.
+pub(crate) fn masked_text(text: &str) -> String {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "-:.".contains(character);
+    let mask = |word: &str| {
+        let end = word.trim_end_matches([':', '.']);
+        let (word, behind) = word.split_at(end.len());
+        let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let shown = match word.len() {
+            36 if is_hex && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]) => "UUID".to_owned(),
+            64 if is_hex => "DIGEST".to_owned(),
+            27 if word.starts_with("20") && word.ends_with('Z') => "TIME".to_owned(),
+            _ => word.to_owned(),
+        };
+        shown + behind
+    };
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let word = rest[start..].split(|character| !is_part(character)).next().unwrap();
+        shown.push_str(&rest[..start]);
+        shown.push_str(&mask(word));
+        rest = &rest[start + word.len()..];
+    }
+    shown + rest
+}
+
+/// One line says what went wrong, and at most one more what to do next; the first one.
+#[track_caller]
+pub(crate) fn error_line(told: &str) -> &str {
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines.len() <= 2 && lines[0].starts_with("error: "), "{told}");
+    assert!(lines.len() == 1 || lines[1].starts_with("hint: "), "{told}");
+    lines[0]
+}
+
+/// The verbs that the command's help lists.
+pub(crate) fn verbs() -> Vec<String> {
+    let assert = bitacora(["--help"]).assert().success();
+    let help = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    // What a verb is for may go on in lines that are indented further.
+    let named = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    named.filter(|verb| *verb != "help").map(str::to_owned).collect()
 }

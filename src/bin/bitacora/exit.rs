@@ -1,13 +1,11 @@
-//! How the command ends: exit codes by what the caller must do, and the error line.
+//! How a verb ends: exit codes by what the caller must do, and failures.
 //!
-//! An interrupt (Ctrl-C) is left to the system, which ends the process with the signal; a shell shows that as 130.
-//! Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest. Two kinds
-//! take it themselves: `tail`, which an interrupt is the usual end of, so that no line is cut short, and what makes something
-//! beside its place (`export`, `import`, `rebuild-index`, `upgrade`), so that nothing is left there.
+//! Verbs that take long, or print line after line, take an interrupt (Ctrl-C) themselves and end with 130: between two lines, and
+//! with nothing half done. Elsewhere it is left to the system, which ends the process with the signal; a shell shows that as 130,
+//! too. Nothing needs to be put in order first: what was acknowledged is durable, and the next open recovers the rest.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::process::ExitCode;
+use std::io;
 
 use bitacora::{Error, ErrorKind};
 
@@ -36,19 +34,27 @@ pub(crate) type Outcome = Result<u8, Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// `None` where nobody is left to tell: the reader of standard output went away.
+    /// `None` where nobody is left to tell, or knows already: the reader of standard output went away, or Ctrl-C was pressed.
     message: Option<String>,
+    kind: Option<ErrorKind>,
+    /// What to do next, where the kind does not tell; the word DIR stands for the store's folder.
+    hint: Option<&'static str>,
 }
 
 impl Failure {
     /// The input is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: Some(message.into()) }
+        Self { code: USAGE, message: Some(message.into()), kind: None, hint: None }
     }
 
     /// What was asked for is not there, or the answer is "no" for another reason.
     pub(crate) fn no(message: impl Into<String>) -> Self {
-        Self { code: NO, message: Some(message.into()) }
+        Self { code: NO, message: Some(message.into()), kind: None, hint: None }
+    }
+
+    /// Ctrl-C was pressed, and whoever did knows it.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: INTERRUPTED, message: None, kind: None, hint: None }
     }
 
     /// A failure to open a store; what would be "not found" elsewhere is a store that is missing.
@@ -57,15 +63,22 @@ impl Failure {
             ErrorKind::NotFound | ErrorKind::AlreadyExists => NOT_OPENED,
             kind => code(kind),
         };
-        Self { code, message: Some(error.to_string()) }
+        Self { code, ..Self::of(error) }
+    }
+
+    fn of(error: &Error) -> Self {
+        let kind = error.kind();
+        // Who broke it off needs no explanation.
+        let message = (kind != ErrorKind::Aborted).then(|| error.to_string());
+        Self { code: code(kind), message, kind: Some(kind), hint: None }
     }
 
     /// A failure of standard input or output.
     pub(crate) fn of_stream(what: &str, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { code: FINE, message: None };
+            return Self { code: FINE, message: None, kind: None, hint: None };
         }
-        Self { code: STORAGE, message: Some(format!("{what}: {error}")) }
+        Self { code: STORAGE, message: Some(format!("{what}: {error}")), kind: None, hint: None }
     }
 
     /// Whether nobody is left to tell.
@@ -76,6 +89,24 @@ impl Failure {
     /// The same failure, its text preceded by its place in the input.
     pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = self.message.map(|message| format!("{place}: {message}"));
+        self
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    pub(crate) fn kind(&self) -> Option<ErrorKind> {
+        self.kind
+    }
+
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        self.hint
+    }
+
+    /// The same failure, with what to do next; the word DIR stands for the store's folder.
+    pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
         self
     }
 
@@ -94,7 +125,7 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: code(error.kind()), message: Some(error.to_string()) }
+        Self::of(&error)
     }
 }
 
@@ -112,29 +143,6 @@ fn code(kind: ErrorKind) -> u8 {
         // Conflicts, refusals, what is not found and what this program does not know: the answer is "no".
         _ => NO,
     }
-}
-
-/// Writes one error line.
-pub(crate) fn error_line(message: &str) {
-    // Nobody can be told that standard error is gone.
-    let _ = writeln!(io::stderr().lock(), "error: {message}");
-}
-
-/// Writes one line of warning.
-pub(crate) fn warning_line(message: &str) {
-    // Nobody can be told that standard error is gone.
-    let _ = writeln!(io::stderr().lock(), "warning: {message}");
-}
-
-/// Prints the error line, if there is one to print, and gives the exit code.
-pub(crate) fn conclude(outcome: Outcome) -> ExitCode {
-    let code = outcome.unwrap_or_else(|failure| {
-        if let Some(message) = failure.message {
-            error_line(&message);
-        }
-        failure.code
-    });
-    ExitCode::from(code)
 }
 
 #[cfg(test)]

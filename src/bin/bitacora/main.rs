@@ -5,6 +5,7 @@
 
 mod args;
 mod demo;
+mod ending;
 mod exit;
 mod generate;
 mod interrupt;
@@ -12,19 +13,22 @@ mod output;
 mod progress;
 mod render;
 mod till;
+mod tone;
 mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Arguments, Verb};
+use crate::ending::Asked;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let Arguments { json, verb } = Arguments::parse();
-    exit::conclude(match &verb {
+    let matches = Arguments::command().get_matches();
+    let Arguments { json, verb } = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let outcome = match &verb {
         Verb::Append(args) => printing(json, |output| verbs::append::run(args, output)),
         Verb::Events(args) => printing(json, |output| verbs::events::run(args, output)),
         Verb::Tail(args) => printing(json, |output| verbs::tail::run(args, output)),
@@ -62,7 +66,8 @@ fn main() -> ExitCode {
         Verb::Till(args) => till::run(args, json).map_err(Failure::from),
         Verb::Demo(args) => demo::run(args, json).map_err(Failure::from),
         Verb::Generate(args) => generate::run(args),
-    })
+    };
+    ending::conclude(outcome, &Asked::of(&matches))
 }
 
 /// Holds standard output for a verb, and hands over what is left of it at the end. What stands before a failure is kept,

@@ -5,13 +5,17 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::interrupt::Interrupt;
 
 /// Bytes gathered before they are written: one system call for some hundred events.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Columns of a terminal, at least: where it is narrower, or says nothing of its width, nothing can be fitted into it.
+const COLUMNS_MIN: u16 = 20;
 
 /// The names and values of one thing, or the rows of many, as text.
 type Row = Vec<String>;
@@ -31,6 +35,8 @@ enum Style {
 pub(crate) struct Output {
     style: Style,
     out: BufWriter<StdoutLock<'static>>,
+    /// Ends what is printed, if a verb asked for that.
+    interrupt: Option<Interrupt>,
 }
 
 impl Output {
@@ -42,7 +48,17 @@ impl Output {
             (false, true) => Style::Table,
             (false, false) => Style::Plain,
         };
-        Self { style, out: BufWriter::with_capacity(BUFFER_BYTES, stdout) }
+        Self { style, out: BufWriter::with_capacity(BUFFER_BYTES, stdout), interrupt: None }
+    }
+
+    /// From now on Ctrl-C ends what is printed between two lines, with exit code 130.
+    pub(crate) fn end_at_interrupt(&mut self) -> Result<(), Failure> {
+        self.interrupt = Some(Interrupt::catch()?);
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Failure> {
+        if self.interrupt.as_ref().is_some_and(Interrupt::came) { Err(Failure::interrupted()) } else { Ok(()) }
     }
 
     /// Whether JSON is asked for.
@@ -57,6 +73,7 @@ impl Output {
 
     /// Prints a document on a line of its own.
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        self.go_on()?;
         serde_json::to_writer(&mut self.out, document).map_err(|error| failed(&error.into()))?;
         self.out.write_all(b"\n").map_err(|error| failed(&error))
     }
@@ -70,13 +87,18 @@ impl Output {
         if self.style == Style::Table {
             let mut table = Table::new();
             table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.to_vec());
+            if table.width().is_some_and(|columns| columns >= COLUMNS_MIN) {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+            }
             for row in rows {
+                self.go_on()?;
                 table.add_row(row?);
             }
             return writeln!(self.out, "{table}").map_err(|error| failed(&error));
         }
         self.line(&header.join("\t"))?;
         for row in rows {
+            self.go_on()?;
             self.line(&row?.join("\t"))?;
         }
         Ok(())

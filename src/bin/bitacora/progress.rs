@@ -3,10 +3,12 @@
 //! A terminal gets a bar that is drawn over itself and is gone at the end; anything else gets a line a second. What takes less than
 //! a second says nothing.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::tone::can_draw;
 
 /// How long a verb may take without a word, and how often a line is printed after that.
 const QUIET: Duration = Duration::from_secs(1);
@@ -40,7 +42,7 @@ impl Progress {
         Self {
             verb,
             unit,
-            is_terminal: io::stderr().is_terminal(),
+            is_terminal: can_draw(),
             started: now,
             told: None,
             phase: String::new(),
@@ -48,6 +50,11 @@ impl Progress {
             phase_from: 0,
             bar: ProgressBar::hidden(),
         }
+    }
+
+    /// What is counted from now on; for a phase that counts something else.
+    pub(crate) fn count_in(&mut self, unit: Unit) {
+        self.unit = unit;
     }
 
     /// Tells how far the phase is; `total` is zero where nobody knows.

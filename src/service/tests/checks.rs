@@ -36,6 +36,32 @@ fn transfers_that_add_up_are_told_by_currency() {
 }
 
 #[test]
+fn a_check_tells_how_far_it_is_and_can_be_broken_off() {
+    use std::ops::ControlFlow;
+
+    let till = Till::new();
+    till.open_wallet("ana", 100);
+    till.open_wallet("bea", 100);
+    let end = till.store.last_sequence().get();
+    let words = crate::sync::Mutex::new(Vec::new());
+    let report = check_with(&till.store, &|now| {
+        words.lock().push(now);
+        ControlFlow::Continue(())
+    });
+    assert!(report.unwrap().is_ok);
+    let words = words.lock().clone();
+    assert!(words.iter().all(|now| now.done_events <= now.total_events && now.total_events == end), "{words:?}");
+    for last_word in 1..=words.len() {
+        let count = AtomicUsize::new(0);
+        let error = check_with(&till.store, &|_| match count.fetch_add(1, Ordering::Relaxed) + 1 {
+            word if word >= last_word => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Aborted, "word {last_word} of {}", words.len());
+    }
+}
+
+#[test]
 fn a_finding_about_the_whole_store_holds_readiness_and_is_found_again() {
     let till = Till::new();
     till.open_wallet("ana", 100);

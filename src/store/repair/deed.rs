@@ -16,20 +16,25 @@ use super::intent::{self, Intent, REPAIR};
 use super::keep::{self, Folder};
 use super::own_lock::OwnLock;
 use super::salvage::{self, Facts, Found};
-use super::{Examined, Quarantined, RepairOutcome, RepairPlan, SequenceRange, record};
+use super::{
+    Examined, Quarantined, RepairOutcome, RepairPhase, RepairPlan, RepairProgress, RepairTold, SequenceRange, WHAT,
+    record,
+};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
 use crate::format::identity::Identity;
 use crate::format::{archive, segment};
 use crate::limits;
+use crate::log::files::LogFiles;
 use crate::log::roll::TEMPORARY;
 use crate::log::scan::Position;
 use crate::recovery::examine::{self, IDENTITY, INDEX, LOG, QUARANTINE};
 use crate::recovery::execute;
 use crate::store::create;
 use crate::store::environment::Environment;
-use crate::store::verify::FindingKind;
+use crate::store::pace::Pace;
+use crate::store::verify::{self, FindingKind};
 use crate::types::{CodecId, Event, EventId, EventType, NewEvent, Sequence, StoreId, StreamId, Timestamp, Version};
 
 /// Stand-ins in one commit.
@@ -41,6 +46,7 @@ pub(super) fn repair(
     root: &Path,
     plan: &RepairPlan,
     now: Timestamp,
+    progress: RepairTold<'_>,
 ) -> Result<RepairOutcome> {
     let _lock = create::lock(environment.disk.as_ref(), root)?;
     let own = Environment { disk: Arc::new(OwnLock(Arc::clone(&environment.disk))), ..environment.clone() };
@@ -51,9 +57,14 @@ pub(super) fn repair(
             intent
         }
         None => {
-            let examined = super::examine(&own, root, &mut |_| Ok(()))?;
+            let examined = super::examine(&own, root, &mut |_| Ok(()), progress)?;
             same(&examined.plan, plan)?;
-            let intent = prepare(disk, root, examined, now)?;
+            let prepared = prepare(disk, root, examined, now, progress);
+            let intent = prepared.inspect_err(|error| {
+                if error.kind() == ErrorKind::Aborted {
+                    remove_made(disk, root);
+                }
+            })?;
             intent.write(disk, root)?;
             intent
         }
@@ -78,8 +89,28 @@ fn same(found: &RepairPlan, agreed: &RepairPlan) -> Result<()> {
     }
 }
 
+/// Removes what was made beside the store. What cannot be is in nobody's way: the next repair, and the next open, remove it.
+fn remove_made(disk: &dyn Disk, root: &Path) {
+    let directory = root.join(LOG);
+    let inventory = examine::inventory(disk, &directory);
+    let removed = inventory.and_then(|found| execute::remove_temporary(disk, &directory, &found.temporary));
+    let removed = removed.and_then(|_| {
+        keep::remove_unfinished(disk, root)
+            .map_err(|source| Error::from_io(format!("remove what was begun in {QUARANTINE}/"), source))
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, root = %root.display(), "what a repair that was broken off has made cannot be removed");
+    }
+}
+
 /// Makes everything beside the store.
-fn prepare(disk: &dyn Disk, root: &Path, examined: Examined, now: Timestamp) -> Result<Intent> {
+fn prepare(
+    disk: &dyn Disk,
+    root: &Path,
+    examined: Examined,
+    now: Timestamp,
+    progress: RepairTold<'_>,
+) -> Result<Intent> {
     let Examined { plan, facts, files } = examined;
     let (Some(files), Some(store_id)) = (files, plan.store_id) else {
         return Err(Error::new(ErrorKind::Refused, "nothing tells the store's id"));
@@ -103,8 +134,11 @@ fn prepare(disk: &dyn Disk, root: &Path, examined: Examined, now: Timestamp) -> 
     let kept = kept.chain(has_identity.then(|| IDENTITY.to_owned()));
     let kept = kept.filter_map(|file| folder.keep(disk, root, &file).transpose()).collect::<Result<Vec<_>>>()?;
     folder.sync(disk).map_err(io)?;
-    let (made, record_sequence) =
-        build(disk, &directory, store_id, &facts, &files, unharmed, (&plan, kept.as_slice(), now))?;
+    let mut tell =
+        |done_bytes, total_bytes| progress(RepairProgress { phase: RepairPhase::Rewrite, done_bytes, total_bytes });
+    let mut pace = Pace::new(WHAT, verify::log_bytes(&files), verify::STEP_BYTES, &mut tell)?;
+    let source = Rebuilt { store_id, facts: &facts, files: &files, unharmed };
+    let (made, record_sequence) = build(disk, &directory, &source, (&plan, kept.as_slice(), now), &mut pace)?;
     disk.sync_directory(&directory).map_err(|source| Error::from_io("sync the folder log", source))?;
     if has_identity {
         write_identity(disk, root, store_id, &facts)?;
@@ -150,16 +184,23 @@ fn write_identity(disk: &dyn Disk, root: &Path, store_id: StoreId, facts: &Facts
         .map_err(|source| Error::from_io("write identity", source))
 }
 
+/// What is written anew: all behind the first `unharmed` segments.
+struct Rebuilt<'a> {
+    store_id: StoreId,
+    facts: &'a Facts,
+    files: &'a Arc<LogFiles>,
+    unharmed: usize,
+}
+
 /// Writes the segments from the `unharmed` first ones on; which they are, and where the record stands.
 fn build(
     disk: &dyn Disk,
     directory: &Path,
-    store_id: StoreId,
-    facts: &Facts,
-    files: &Arc<crate::log::files::LogFiles>,
-    unharmed: usize,
+    source: &Rebuilt<'_>,
     record: (&RepairPlan, &[Quarantined], Timestamp),
+    pace: &mut Pace<'_>,
 ) -> Result<(Vec<Sequence>, Sequence)> {
+    let Rebuilt { store_id, facts, files, unharmed } = *source;
     let before = unharmed.checked_sub(1).and_then(|at| facts.segments.get(at));
     let start =
         Position { offset: 0, next: Sequence::FIRST, chain: 0, timestamp: Timestamp::EPOCH, previous_frame: None };
@@ -177,7 +218,7 @@ fn build(
     };
     let from = builder.position.next;
     let mut filling = Filling::new(facts)?;
-    salvage::read(files, facts.end.previous(), Sequence::MAX, &mut |found| match found {
+    salvage::read(files, facts.end.previous(), Sequence::MAX, pace, &mut |found| match found {
         Found::Segment(first) if first >= from => {
             builder.start(facts.segments.iter().find(|facts| facts.first == first))
         }

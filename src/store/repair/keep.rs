@@ -28,6 +28,22 @@ pub(super) fn temporary(root: &Path, name: &str) -> PathBuf {
     root.join(QUARANTINE).join(format!("{name}{TEMPORARY}"))
 }
 
+/// Removes folders of repairs that were not finished.
+pub(super) fn remove_unfinished(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    let quarantine = root.join(QUARANTINE);
+    if disk.kind(&quarantine)?.is_none() {
+        return Ok(());
+    }
+    for entry in disk.list(&quarantine)? {
+        if entry.kind == EntryKind::Directory && entry.name.ends_with(TEMPORARY) {
+            let folder = quarantine.join(entry.name);
+            disk.list(&folder)?.iter().try_for_each(|file| disk.remove(&folder.join(&file.name)))?;
+            disk.remove_directory(&folder)?;
+        }
+    }
+    Ok(())
+}
+
 impl Folder {
     /// Makes it; what an attempt before left is removed.
     pub(super) fn make(disk: &dyn Disk, root: &Path) -> io::Result<Self> {
@@ -36,13 +52,7 @@ impl Folder {
             disk.create_directory(&quarantine)?;
             disk.sync_directory(root)?;
         }
-        for entry in disk.list(&quarantine)? {
-            if entry.kind == EntryKind::Directory && entry.name.ends_with(TEMPORARY) {
-                let folder = quarantine.join(entry.name);
-                disk.list(&folder)?.iter().try_for_each(|file| disk.remove(&folder.join(&file.name)))?;
-                disk.remove_directory(&folder)?;
-            }
-        }
+        remove_unfinished(disk, root)?;
         let mut number = 1u64;
         while disk.kind(&quarantine.join(format!("repair-{number}")))?.is_some() {
             number += 1;

@@ -3,6 +3,7 @@
 //! The plan looks and changes nothing. It reads a store that `open` refuses, too: frame by frame, going on behind every damaged
 //! place. [`salvage`] reads, [`plan`] and [`fill`] are pure; [`deed`] carries a plan out, and nothing but that plan.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::create::{self, Standing};
 use super::environment::Environment;
-use super::verify::{self, Finding, FindingKind, VerifyReport};
+use super::pace::Pace;
+use super::verify::{self, Finding, FindingKind, VerifyPhase, VerifyReport};
 use super::{read_only, resolved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{Index, IndexEvidence};
@@ -68,6 +70,32 @@ impl RepairPlan {
         !self.damage.is_empty() || !self.lost.is_empty() || self.refusal.is_some() || self.is_begun
     }
 }
+
+/// How far the plan of a repair, or the repair itself, is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepairProgress {
+    /// What it does.
+    pub phase: RepairPhase,
+    /// Bytes of the log done in this phase.
+    pub done_bytes: u64,
+    /// Bytes of the log to do in this phase.
+    pub total_bytes: u64,
+}
+
+/// What the plan of a repair, or the repair itself, does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RepairPhase {
+    /// It looks for damage, as `verify` does.
+    Verify,
+    /// It reads all that is sound.
+    Salvage,
+    /// It writes segments anew, beside the old ones.
+    Rewrite,
+}
+
+/// Is told how far a repair is, and says whether to go on.
+pub(crate) type RepairTold<'a> = &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>;
 
 /// What a repair did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +200,19 @@ pub fn repair_plan_in(
     path: impl AsRef<Path>,
     visitor: &mut dyn FnMut(&Event),
 ) -> Result<RepairPlan> {
+    repair_plan_in_with(environment, path, visitor, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`repair_plan_in`], telling how far it is; `Break` breaks it off.
+///
+/// # Errors
+/// As [`repair_plan`]. `Aborted`: `progress` said so.
+pub fn repair_plan_in_with(
+    environment: &Environment,
+    path: impl AsRef<Path>,
+    visitor: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairPlan> {
     if let Some(intent) = intent::Intent::read(environment.disk.as_ref(), path.as_ref())? {
         return Ok(RepairPlan { is_begun: true, ..intent.plan });
     }
@@ -181,7 +222,7 @@ pub fn repair_plan_in(
         }
         Ok(())
     };
-    examine(environment, path.as_ref(), &mut show).map(|examined| examined.plan)
+    examine(environment, path.as_ref(), &mut show, progress).map(|examined| examined.plan)
 }
 
 /// Carries out the plan of a repair, and nothing else: where the store is not as it was then, nothing is done. Every sound event
@@ -198,8 +239,22 @@ pub fn repair_plan_in(
 /// [obstacle](RepairPlan::obstacle). `Locked`: the store is being written to. `StorageFull`, `Io`: it was cut short.
 /// `NotFound`, `NotAStore`, `UnsupportedFormat`, `ReadOnly`.
 pub fn repair(path: impl AsRef<Path>, plan: &RepairPlan) -> Result<RepairOutcome> {
+    repair_with(path, plan, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`repair`], telling how far it is. `Break` breaks it off as long as nothing of the store is changed: what was made beside it is
+/// removed.
+///
+/// # Errors
+/// As [`repair`]. `Aborted`: `progress` said so.
+pub fn repair_with(
+    path: impl AsRef<Path>,
+    plan: &RepairPlan,
+    progress: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairOutcome> {
     use crate::clock::Clock;
-    repair_in(&Environment::default(), resolved(path.as_ref()), plan, crate::clock::SystemClock.now())
+    let now = crate::clock::SystemClock.now();
+    repair_in_with(&Environment::default(), resolved(path.as_ref()), plan, now, progress)
 }
 
 /// As [`repair`], of a store that stands on something else than the operating system's files; `now` goes on record.
@@ -212,12 +267,26 @@ pub fn repair_in(
     plan: &RepairPlan,
     now: Timestamp,
 ) -> Result<RepairOutcome> {
+    repair_in_with(environment, path, plan, now, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`repair_with`], of a store that stands on something else than the operating system's files; `now` goes on record.
+///
+/// # Errors
+/// As [`repair_with`].
+pub fn repair_in_with(
+    environment: &Environment,
+    path: impl AsRef<Path>,
+    plan: &RepairPlan,
+    now: Timestamp,
+    progress: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairOutcome> {
     let root = path.as_ref();
     let kind = environment.disk.kind(root);
     if kind.map_err(|source| Error::from_io(format!("look at {}", root.display()), source))?.is_none() {
         return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display())));
     }
-    deed::repair(environment, root, plan, now)
+    deed::repair(environment, root, plan, now, progress)
 }
 
 /// A plan, and what it was made of.
@@ -232,6 +301,7 @@ fn examine(
     environment: &Environment,
     root: &Path,
     visitor: &mut dyn FnMut(salvage::Found<'_>) -> Result<()>,
+    progress: RepairTold<'_>,
 ) -> Result<Examined> {
     let disk = Arc::clone(&environment.disk);
     let mut report = VerifyReport::default();
@@ -254,11 +324,19 @@ fn examine(
         let plan = RepairPlan { refusal, damage: report.findings, obstacle, ..RepairPlan::default() };
         return Ok(Examined { plan, facts: salvage::Facts::default(), files: None });
     };
-    verify::check_store(environment, root, store_id, &mut report, &mut |_| Ok(()))?;
+    verify::check_store(environment, root, store_id, &mut report, &mut |now| match now.phase {
+        VerifyPhase::Log => {
+            progress(RepairProgress { phase: RepairPhase::Verify, done_bytes: now.done, total_bytes: now.total })
+        }
+        VerifyPhase::Index => ControlFlow::Continue(()),
+    })?;
     let evidence = Proof::look(environment, root, store_id)?;
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
     let files = Arc::new(LogFiles::new(disk, root.join(LOG), store_id, &inventory.segments));
-    let mut facts = salvage::read(&files, evidence.proven, evidence.bound, visitor)?;
+    let mut tell =
+        |done_bytes, total_bytes| progress(RepairProgress { phase: RepairPhase::Salvage, done_bytes, total_bytes });
+    let mut pace = Pace::new(WHAT, verify::log_bytes(&files), verify::STEP_BYTES, &mut tell)?;
+    let mut facts = salvage::read(&files, evidence.proven, evidence.bound, &mut pace, visitor)?;
     plan::add_heads(&mut facts, &evidence.heads);
     let obstacle = match fill::obstacle(&facts)? {
         None if !report.is_ok() || refusal.is_some() => archives::obstacle(&files, &inventory.archived, &facts),
@@ -267,6 +345,9 @@ fn examine(
     let plan = plan::plan(distinct(report.findings), facts.clone(), obstacle);
     Ok(Examined { plan: RepairPlan { store_id: Some(store_id), refusal, ..plan }, facts, files: Some(files) })
 }
+
+/// What is broken off, where it is.
+const WHAT: &str = "the repair";
 
 /// What is known of the log from elsewhere.
 struct Proof {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Loss, SequenceRange, TornTail, VersionRange, label};
-use crate::disk::{self, Disk, OpenMode};
+use crate::disk::{self, Disk, DiskFile, OpenMode};
 use crate::error::{ErrorKind, Result};
 use crate::format::frame::FrameRef;
 use crate::format::segment::{self, HEADER_BYTES, SegmentHeader};
@@ -14,6 +14,7 @@ use crate::log::files::{LogFiles, Segment};
 use crate::log::scan::{Position, Scanner, Step};
 use crate::log::window::{Source, Window};
 use crate::recovery::examine;
+use crate::store::pace::Pace;
 use crate::types::{Event, Sequence, StoreId, StreamId, Timestamp, Version};
 
 /// What a damaged log still says.
@@ -91,14 +92,16 @@ pub(super) fn store_id(disk: &dyn Disk, directory: &Path) -> Option<StoreId> {
 /// looked at.
 ///
 /// # Errors
-/// `UnsupportedFormat`. A place that cannot be read is lost.
+/// `UnsupportedFormat`. `Aborted`: who keeps the `pace` broke off. A place that cannot be read is lost.
 pub(super) fn read(
     files: &Arc<LogFiles>,
     proven: Sequence,
     bound: Sequence,
+    pace: &mut Pace<'_>,
     visitor: &mut dyn FnMut(Found<'_>) -> Result<()>,
 ) -> Result<Facts> {
-    let mut salvage = Salvage { facts: Facts::default(), next: Sequence::FIRST, promised: proven, bound, visitor };
+    let mut salvage =
+        Salvage { facts: Facts::default(), next: Sequence::FIRST, promised: proven, bound, visitor, pace };
     let segments = files.all();
     let mut end = (String::from("log"), 0);
     for (number, segment) in segments.iter().enumerate() {
@@ -118,7 +121,7 @@ pub(super) fn read(
     Ok(salvage.facts)
 }
 
-struct Salvage<'a> {
+struct Salvage<'a, 'p> {
     facts: Facts,
     /// The sequence that comes next.
     next: Sequence,
@@ -126,9 +129,10 @@ struct Salvage<'a> {
     promised: Sequence,
     bound: Sequence,
     visitor: &'a mut dyn FnMut(Found<'_>) -> Result<()>,
+    pace: &'a mut Pace<'p>,
 }
 
-impl Salvage<'_> {
+impl Salvage<'_, '_> {
     /// Whatever stands before `found` and was not met is lost.
     fn miss(&mut self, found: Sequence, file: &str, offset: u64) -> Result<()> {
         if found > self.next {
@@ -196,6 +200,19 @@ impl Salvage<'_> {
             self.note_damage();
             return Ok(0);
         };
+        let end = self.frames_in(file, length, segment, is_last, (start, file_label))?;
+        self.pace.end_part(length)?;
+        Ok(end)
+    }
+
+    fn frames_in(
+        &mut self,
+        file: Arc<dyn DiskFile>,
+        length: u64,
+        segment: &Segment,
+        is_last: bool,
+        (start, file_label): (Position, &str),
+    ) -> Result<u64> {
         let mut scanner = Scanner::new(Window::new(Source::File(file)), segment.salt, length, start);
         let mut end = start.offset;
         if start.offset == 0 && !Self::go_on(&mut scanner, 0) {
@@ -251,6 +268,7 @@ impl Salvage<'_> {
             }
             let frame: io::Result<Step<'_>> = scanner.step();
             let Ok(Step::Frame(frame)) = frame else { return Ok(end) };
+            self.pace.at(frame.offset)?;
             self.take(&frame, file, end)?;
             end = frame.offset + frame.header.total_bytes();
         }

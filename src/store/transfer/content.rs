@@ -66,7 +66,7 @@ impl Content {
     ) -> Result<Self> {
         let mut content = Self::new(first_sequence, timestamp, key);
         for (stream, version, id, event) in events {
-            content.push(&record::content(stream, *version, *id, event)?);
+            content.push(&record::content(stream, *version, *id, event.into())?);
         }
         Ok(content)
     }

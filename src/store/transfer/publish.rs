@@ -107,5 +107,5 @@ impl<'a> Target<'a> {
 
 /// The folder that a path stands in.
 pub(super) fn parent(path: &Path) -> &Path {
-    backup::parent(path).unwrap_or(Path::new("."))
+    backup::parent(path)
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::segments::{CorrelationCheck, LogCheck, PlacesHash, StreamCheck};
-use super::{FindingKind, VerifyReport};
+use super::{FindingKind, Pace, Tell, VerifyReport, WHAT};
 use crate::error::{ErrorKind, Result};
+use crate::format::frame::to_u64;
 use crate::index::{Direction, Index, IndexEvidence, Watermark};
 use crate::limits::POSTING_EVENTS_MAX;
 use crate::recovery::examine::INDEX;
@@ -12,14 +13,14 @@ use crate::store::Environment;
 use crate::types::{Sequence, StoreId, StreamId, Version};
 
 /// Compares heads, places, keys and correlation ids, as far as the index covers the log and the log was read.
-pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport) -> Result<()> {
+pub(super) fn check(index: &dyn Index, log: &LogCheck, report: &mut VerifyReport, tell: Tell<'_>) -> Result<()> {
     let Some(mark) = index.watermark() else { return Ok(()) };
     if !report.is_ok() {
         // Where the log is damaged, what the index says of the missing events is right and cannot be compared.
         return Ok(());
     }
     let covered = mark.sequence.min(report.last_sequence);
-    let outcome = check_streams(index, log, covered, mark.sequence, report)
+    let outcome = check_streams(index, log, (covered, mark.sequence), report, tell)
         .and_then(|()| check_keys(index, log, covered, report))
         .and_then(|()| check_correlations(index, log, covered, report));
     match outcome {
@@ -54,14 +55,19 @@ pub(super) fn check_opening(
     }
 }
 
+/// Streams that are compared between two words on how far it is.
+const STEP_STREAMS: u64 = 256;
+
 fn check_streams(
     index: &dyn Index,
     log: &LogCheck,
-    covered: Sequence,
-    watermark: Sequence,
+    (covered, watermark): (Sequence, Sequence),
     report: &mut VerifyReport,
+    tell: Tell<'_>,
 ) -> Result<()> {
-    for (stream, known) in &log.streams {
+    let mut pace = Pace::new(WHAT, to_u64(log.streams.len()), STEP_STREAMS, tell)?;
+    for (number, (stream, known)) in log.streams.iter().enumerate() {
+        pace.at(to_u64(number))?;
         check_stream(index, stream, known, covered, watermark, report)?;
     }
     let mut after: Option<StreamId> = None;

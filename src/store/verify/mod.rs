@@ -1,5 +1,6 @@
 //! Verifying a store: every byte read with positioned reads, nothing changed.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::create::{self, Standing};
 use super::environment::Environment;
+use super::pace::{Pace, Tell};
 use crate::disk::{Disk, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::to_u64;
-use crate::log::files::LogFiles;
+use crate::log::files::{LogFiles, Segment};
 use crate::recovery::examine::{self, INDEX, LOG};
 use crate::recovery::walk;
 use crate::types::{Sequence, StoreId};
@@ -62,6 +64,27 @@ pub struct Finding {
     pub kind: FindingKind,
     /// What was expected and what was found.
     pub detail: String,
+}
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// What it does.
+    pub phase: VerifyPhase,
+    /// What is done of this phase.
+    pub done: u64,
+    /// What there is to do in this phase.
+    pub total: u64,
+}
+
+/// What a verification does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyPhase {
+    /// It reads the log; counted in bytes.
+    Log,
+    /// It compares the index with the log; counted in streams.
+    Index,
 }
 
 /// What a verification found.
@@ -120,7 +143,18 @@ impl VerifyReport {
 /// # Errors
 /// `NotFound`: there is no store. `NotAStore`, `UnsupportedFormat`, `Io`. Damage is no error but a finding.
 pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_in(&Environment::default(), super::resolved(path.as_ref()))
+    verify_with(path, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`verify`], telling how far it is, once a mebibyte; `Break` breaks it off.
+///
+/// # Errors
+/// As [`verify`]. `Aborted`: `progress` said so.
+pub fn verify_with(
+    path: impl AsRef<Path>,
+    progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
+    verify_in_with(&Environment::default(), super::resolved(path.as_ref()), progress)
 }
 
 /// As [`verify`], of a store that stands on something else than the operating system's files.
@@ -128,7 +162,28 @@ pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_in(environment: &Environment, path: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_watched(environment, path.as_ref(), &mut |_| Ok(()))
+    verify_in_with(environment, path, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`verify_with`], of a store that stands on something else than the operating system's files.
+///
+/// # Errors
+/// As [`verify_with`].
+pub fn verify_in_with(
+    environment: &Environment,
+    path: impl AsRef<Path>,
+    progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
+    let root = path.as_ref();
+    let mut report = VerifyReport::default();
+    match create::standing(environment.disk.as_ref(), root) {
+        Ok(Standing::Store(identity)) => {
+            check_store(environment, root, identity.store_id, &mut report, progress)?;
+        }
+        Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
+        Err(error) => report.take(FindingKind::Header, error)?,
+    }
+    Ok(report)
 }
 
 /// As [`verify_in`], telling how many bytes of the log it has read.
@@ -140,25 +195,33 @@ pub(super) fn verify_watched(
     root: &Path,
     watch: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<VerifyReport> {
-    let mut report = VerifyReport::default();
-    match create::standing(environment.disk.as_ref(), root) {
-        Ok(Standing::Store(identity)) => check_store(environment, root, identity.store_id, &mut report, watch)?,
-        Ok(_) => return Err(Error::new(ErrorKind::NotFound, format!("{}: there is no store", root.display()))),
-        Err(error) => report.take(FindingKind::Header, error)?,
-    }
-    Ok(report)
+    let mut ended = None;
+    let report = verify_in_with(environment, root, &mut |now| match now.phase {
+        VerifyPhase::Log => watch(now.done).map_or_else(
+            |error| {
+                ended = Some(error);
+                ControlFlow::Break(())
+            },
+            ControlFlow::Continue,
+        ),
+        VerifyPhase::Index => ControlFlow::Continue(()),
+    });
+    ended.map_or(report, Err)
 }
+
+/// So much is read between two words on how far it is.
+pub(super) const STEP_BYTES: u64 = if cfg!(test) { 1024 } else { 1024 * 1024 };
 
 /// Checks the log of this id, and the index.
 ///
 /// # Errors
-/// `UnsupportedFormat`, `Io`, and what `watch` says.
+/// `UnsupportedFormat`, `Io`. `Aborted`: `progress` said so.
 pub(super) fn check_store(
     environment: &Environment,
     root: &Path,
     store_id: StoreId,
     report: &mut VerifyReport,
-    watch: &mut dyn FnMut(u64) -> Result<()>,
+    progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
 ) -> Result<()> {
     let disk = Arc::clone(&environment.disk);
     let has_writer =
@@ -173,7 +236,9 @@ pub(super) fn check_store(
         report.take(FindingKind::Segments, error)?;
     }
     let mut log = segments::LogCheck::new(bound);
-    log.run(&files, report, watch)?;
+    let mut tell = |done, total| progress(VerifyProgress { phase: VerifyPhase::Log, done, total });
+    let mut pace = Pace::new(WHAT, log_bytes(&files), STEP_BYTES, &mut tell)?;
+    log.run(&files, report, &mut |read| pace.at(read))?;
     let clean = control.clean_sequence();
     let watermark = index.as_ref().ok().and_then(|index| index.watermark());
     let covered = watermark.map_or(Sequence::ZERO, |mark| mark.sequence);
@@ -196,7 +261,8 @@ pub(super) fn check_store(
             if !has_writer {
                 index::check_opening(environment, root, store_id, index.as_ref(), report);
             }
-            index::check(index.as_ref(), &log, report)?;
+            let mut tell = |done, total| progress(VerifyProgress { phase: VerifyPhase::Index, done, total });
+            index::check(index.as_ref(), &log, report, &mut tell)?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => report.find(FindingKind::Index, INDEX, None, Sequence::ZERO, error.to_string()),
@@ -211,6 +277,15 @@ pub(super) fn check_store(
 pub(super) fn open_log(disk: &Arc<dyn Disk>, root: &Path, store_id: StoreId) -> Result<Arc<LogFiles>> {
     let inventory = examine::inventory(disk.as_ref(), &root.join(LOG))?;
     Ok(Arc::new(LogFiles::new(Arc::clone(disk), root.join(LOG), store_id, &inventory.segments)))
+}
+
+/// What is broken off, where it is.
+const WHAT: &str = "the verification";
+
+/// The length of the log, as far as it can be told: for an estimate.
+pub(super) fn log_bytes(files: &LogFiles) -> u64 {
+    let length = |segment: &Arc<Segment>| files.open(segment.first).ok()?.length().ok();
+    files.all().iter().filter_map(length).fold(0, u64::saturating_add)
 }
 
 /// No segment is missing between the first and the last.

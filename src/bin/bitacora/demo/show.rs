@@ -7,6 +7,7 @@ use bitacora::Result;
 
 use super::Kill;
 use super::check::Finding;
+use crate::ending::quoted;
 use crate::till::page::{Column, Page, Tone, count};
 
 /// The columns of the kills, which are printed as they happen, so their widths are fixed.
@@ -104,16 +105,6 @@ pub(crate) fn ending<W: Write>(page: &mut Page<W>, ending: &Ending<'_>) -> Resul
     page.line(&format!("  {program} events {dir} --reverse --limit 5"))
 }
 
-/// `path` as one word of a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::recovery::Recovery;
@@ -152,11 +143,5 @@ mod tests {
         assert!(good.contains("ok") && !good.contains("WRONG"), "{good}");
         let bad = shown(|page| checks(page, &[finding(2)]).unwrap());
         assert!(bad.contains("WRONG") && bad.contains("payment p-1"), "{bad}");
-    }
-
-    #[test]
-    fn paths_are_words_of_a_shell() {
-        assert_eq!(quoted(Path::new("/tmp/demo-1")), "/tmp/demo-1");
-        assert_eq!(quoted(Path::new("/tmp/a b's")), "'/tmp/a b'\\''s'");
     }
 }

@@ -17,7 +17,7 @@ mod summary;
 mod teller;
 
 use std::fs::File;
-use std::io::{BufReader, IsTerminal};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,11 +221,11 @@ pub(crate) fn gateway_beside(dir: &Path) -> Result<PathBuf> {
 
 /// On standard error, where that is a terminal.
 fn progress_bar(bytes: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !crate::tone::can_draw() {
         return ProgressBar::hidden();
     }
     let progress = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}  {elapsed}, {eta} left") {
         progress.set_style(style);
     }
     progress

@@ -1,34 +1,11 @@
 //! Text for people: headings, lines, and tables whose columns line up. Plain wherever it is not a terminal that shows it.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use bitacora::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
-/// Whether text may be emphasised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Emphasis {
-    Shown,
-    Plain,
-}
-
-impl Emphasis {
-    /// Shown on a terminal, unless `NO_COLOR` or a dumb terminal says otherwise.
-    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb { Self::Shown } else { Self::Plain }
-    }
-}
-
-/// What a text says by how it looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
-    Heading,
-    Good,
-    Bad,
-    Aside,
-}
+pub(crate) use crate::tone::{Emphasis, Tone};
 
 /// Where a page is printed.
 #[derive(Debug)]
@@ -51,16 +28,7 @@ impl<W: Write> Page<W> {
 
     /// `text` in a tone.
     pub(crate) fn toned(&self, tone: Tone, text: &str) -> String {
-        if self.emphasis == Emphasis::Plain {
-            return text.to_owned();
-        }
-        let code = match tone {
-            Tone::Heading => "1",
-            Tone::Good => "32",
-            Tone::Bad => "1;31",
-            Tone::Aside => "2",
-        };
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        self.emphasis.toned(tone, text)
     }
 
     /// A heading, with an empty line before it.

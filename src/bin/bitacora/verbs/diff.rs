@@ -13,6 +13,7 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Outcome {
     let to = args.to.as_of().unwrap_or(AsOf::Sequence(Sequence::MAX));
     let store = super::open_to_read(&args.dir)?;
     let diffs = diff(&store, from, to, args.user.as_deref())?;
+    output.end_at_interrupt()?;
     if output.is_json() {
         diffs.iter().try_for_each(|diff| output.json(diff))?;
         return Ok(FINE);

@@ -2,7 +2,7 @@
 
 use bitacora::{DiskLevel, DiskSpace};
 
-use crate::exit::warning_line;
+use crate::ending::warning_line;
 use crate::render::word;
 
 /// A number, or nothing where nobody knows.

@@ -13,6 +13,7 @@ const NO_LIMIT: usize = usize::MAX;
 pub(crate) fn run(args: &EventsArgs, output: &mut Output) -> Outcome {
     let stream = args.stream.as_deref().map(StreamId::new).transpose()?;
     let event_type = args.event_type.as_deref().map(EventType::new).transpose()?;
+    output.end_at_interrupt()?;
     let store = super::open_to_read(&args.dir)?;
     let limit = args.limit.map_or(NO_LIMIT, |limit| usize::try_from(limit).unwrap_or(NO_LIMIT));
     for event in select(&store, args, stream.as_ref(), event_type.as_ref()).take(limit) {

@@ -60,6 +60,7 @@ pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Outcome {
     let store = super::open_to_read(&args.dir)?;
     let as_of = args.point.as_of();
     let explanation = explain(&store, &args.user, as_of.unwrap_or(AsOf::Sequence(Sequence::MAX)))?;
+    output.end_at_interrupt()?;
     print(&explanation, output)?;
     Ok(FINE)
 }

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &PaymentArgs, output: &mut Output) -> Outcome {
     };
     let events = store.read_stream(&stream, ..).map(decoded).collect::<bitacora::Result<Vec<_>>>()?;
     if events.is_empty() {
-        return Err(Failure::no(format!("there is no payment {}", args.payment_id)));
+        return Err(Failure::no(format!("there is no payment {}", args.payment_id))
+            .with_hint("`bitacora payments DIR` lists those that there are"));
     }
     let mut saga = PaymentSaga::new(&args.payment_id);
     for (event, fact) in &events {

@@ -80,6 +80,7 @@ pub(crate) fn run(args: &PaymentsArgs, output: &mut Output) -> Outcome {
     let store = super::open_to_read(&args.dir)?;
     let filter = PaymentFilter { state: args.state.clone(), in_doubt: args.in_doubt, overdue: args.overdue };
     let payments = payments_list(&store, filter)?;
+    output.end_at_interrupt()?;
     if output.is_json() {
         for payment in payments {
             output.json(&Line::new(&payment?))?;

@@ -6,7 +6,8 @@ use bitacora::Store;
 use bitacora::aggregate::Repository;
 use bitacora::payment::{Orchestrator, OrchestratorOptions};
 use bitacora::service::{
-    self, CheckReport, Finding, RecoverOptions, RecoveryProgress, RecoveryService, ServiceReport, Strategy, Trigger,
+    self, CheckProgress, CheckReport, Finding, RecoverOptions, RecoveryProgress, RecoveryService, ServiceReport,
+    Strategy, Trigger,
 };
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::Wallet;
@@ -16,6 +17,7 @@ use super::money::Unreachable;
 use super::store_report::StoreReport;
 use crate::args::RecoverArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::{Progress, Unit};
 use crate::render::word;
@@ -46,7 +48,7 @@ struct CheckDocument<'a> {
 
 pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     if args.check {
-        let report = service::check(&super::open_to_read(&args.dir)?)?;
+        let report = checked(&super::open_to_read(&args.dir)?)?;
         print_check(&report, output)?;
         return Ok(if report.is_ok { FINE } else { NO });
     }
@@ -78,6 +80,18 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Outcome {
     }
     store.close()?;
     Ok(if ok { FINE } else { NO })
+}
+
+/// Compares both ways to restore, and says how far that is.
+fn checked(store: &Store) -> Result<CheckReport, Failure> {
+    let interrupt = Interrupt::catch()?;
+    let progress = Mutex::new(Progress::new("recover", Unit::Count));
+    let report = service::check_with(store, &|now: CheckProgress| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.tell("comparing, events", now.done_events, now.total_events);
+        interrupt.flow()
+    })?;
+    Ok(report)
 }
 
 fn print(ok: bool, store: &StoreReport<'_>, report: &ServiceReport, output: &mut Output) -> Result<(), Failure> {

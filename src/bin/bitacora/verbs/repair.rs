@@ -1,14 +1,21 @@
 //! `bitacora repair`: what is damaged, what is kept and what is lost; and the repair.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
 
 use bitacora::service::{self, RepairReport, WalletLoss};
-use bitacora::{Finding, Loss, Quarantined, RepairOutcome, RepairPlan, SequenceRange, StreamLoss, TornTail};
+use bitacora::{
+    Finding, Loss, Quarantined, RepairOutcome, RepairPhase, RepairPlan, RepairProgress, SequenceRange, StreamLoss,
+    TornTail,
+};
 use serde::Serialize;
 
+use super::verify::verified;
 use crate::args::RepairArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
+use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::progress::{Progress, Unit};
 use crate::render::{hex, word};
 
 #[derive(Serialize)]
@@ -116,20 +123,18 @@ pub(crate) fn run(args: &RepairArgs, output: &mut Output) -> Outcome {
         let text = "a repair changes the store: give --yes to have it done, or --dry-run to see what would be";
         return Err(Failure::usage(text));
     }
-    let report = service::repair_plan(&args.dir).map_err(|error| Failure::opening(&error))?;
+    let interrupt = Interrupt::catch()?;
+    let mut progress = Progress::new("repair", Unit::Bytes);
+    let report = service::repair_plan_with(&args.dir, &mut |now| tell(&mut progress, &interrupt, now))
+        .map_err(|error| Failure::opening(&error))?;
+    drop(progress);
     let RepairReport { plan, wallets } = &report;
     if !output.is_json() {
         print(plan, wallets, output)?;
         output.flush()?;
     }
-    let is_to_be_done = plan.is_damaged() && !args.dry_run && (args.yes || agreed(plan)?);
-    let done = if is_to_be_done {
-        let outcome = bitacora::repair(&args.dir, plan)?;
-        let is_sound = bitacora::verify(&args.dir)?.is_ok();
-        Some((outcome, is_sound))
-    } else {
-        None
-    };
+    let is_to_be_done = plan.is_damaged() && !args.dry_run && (args.yes || agreed(plan, &interrupt)?);
+    let done = if is_to_be_done { Some(repaired(args, plan, &interrupt)?) } else { None };
     if output.is_json() {
         output.json(&document(&report, done.as_ref()))?;
     } else if let Some((outcome, is_sound)) = &done {
@@ -139,8 +144,27 @@ pub(crate) fn run(args: &RepairArgs, output: &mut Output) -> Outcome {
     Ok(if is_well { FINE } else { NO })
 }
 
+/// Carries the plan out; once names are changed it is no longer broken off. Whether the store is found sound after it.
+fn repaired(args: &RepairArgs, plan: &RepairPlan, interrupt: &Interrupt) -> Result<(RepairOutcome, bool), Failure> {
+    let mut progress = Progress::new("repair", Unit::Bytes);
+    let outcome = bitacora::repair_with(&args.dir, plan, &mut |now| tell(&mut progress, interrupt, now))?;
+    let mut progress = Progress::new("repair", Unit::Bytes);
+    let is_sound = verified(&args.dir, &mut progress, interrupt)?.is_ok();
+    Ok((outcome, is_sound))
+}
+
+fn tell(progress: &mut Progress, interrupt: &Interrupt, now: RepairProgress) -> ControlFlow<()> {
+    let phase = match now.phase {
+        RepairPhase::Verify => "looking for damage",
+        RepairPhase::Salvage => "reading what is sound",
+        _ => "writing anew",
+    };
+    progress.tell(phase, now.done_bytes, now.total_bytes);
+    interrupt.flow()
+}
+
 /// Asks whoever sits before the terminal.
-fn agreed(plan: &RepairPlan) -> Result<bool, Failure> {
+fn agreed(plan: &RepairPlan, interrupt: &Interrupt) -> Result<bool, Failure> {
     let streams = plan.streams.len();
     let question = format!(
         "{} events are lost, of {streams} streams that are known; {} are kept. Repair the store? Type yes: ",
@@ -150,7 +174,8 @@ fn agreed(plan: &RepairPlan) -> Result<bool, Failure> {
     let asked = terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush());
     asked.map_err(|error| Failure::of_stream("standard error", &error))?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::of_stream("standard input", &error))?;
+    let read = interrupt.while_waiting(|| io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::of_stream("standard input", &error))?;
     Ok(answer.trim() == "yes")
 }
 

@@ -54,6 +54,7 @@ const HEADER: [&str; 6] =
     ["snapshot_id", "timestamp", "last_event_version", "last_event_sequence", "schema_version", "bytes"];
 
 pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Outcome {
+    output.end_at_interrupt()?;
     let store = super::open_to_read(&args.dir)?;
     let found = find(&store, args.user.as_deref())?;
     if output.is_json() {

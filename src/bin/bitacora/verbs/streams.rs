@@ -14,6 +14,7 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(args: &StreamsArgs, output: &mut Output) -> Outcome {
+    output.end_at_interrupt()?;
     let store = super::open_to_read(&args.dir)?;
     let streams = store.streams(&args.prefix);
     if output.is_json() {

@@ -6,10 +6,12 @@ use crate::output::Output;
 use crate::render::{self, Data, EventLine};
 
 pub(crate) fn run(args: &TraceArgs, output: &mut Output) -> Outcome {
+    output.end_at_interrupt()?;
     let store = super::open_to_read(&args.dir)?;
     let mut events = store.read_correlation(&args.correlation_id, ..).peekable();
     if events.peek().is_none() {
-        return Err(Failure::no(format!("there is no event with the correlation id {:?}", args.correlation_id)));
+        return Err(Failure::no(format!("there is no event with the correlation id {:?}", args.correlation_id))
+            .with_hint("`bitacora events DIR` shows each event with its correlation id"));
     }
     if output.is_json() {
         for event in events {

@@ -1,15 +1,19 @@
 //! `bitacora verify`: every byte of a store, checked with positioned reads, and the money in it.
 
+use std::path::Path;
+
 use bitacora::aggregate::{AsOf, DomainEvent, Repository};
 use bitacora::snapshot::SnapshotPolicy;
 use bitacora::wallet::{TransferTotals, Wallet, WalletEvent};
-use bitacora::{EVENT_LOST, ErrorKind, FindingKind, Sequence, Store};
+use bitacora::{EVENT_LOST, ErrorKind, FindingKind, Sequence, Store, VerifyPhase, VerifyReport};
 use serde::Serialize;
 
 use super::findings::{self, Finding};
 use crate::args::VerifyArgs;
 use crate::exit::{FINE, Failure, NO, Outcome};
+use crate::interrupt::Interrupt;
 use crate::output::Output;
+use crate::progress::{Progress, Unit};
 use crate::render::word;
 
 #[derive(Serialize)]
@@ -25,12 +29,15 @@ struct Document {
 }
 
 pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Outcome {
-    let report = bitacora::verify(&args.dir).map_err(|error| Failure::opening(&error))?;
+    let interrupt = Interrupt::catch()?;
+    let mut progress = Progress::new("verify", Unit::Bytes);
+    let report = verified(&args.dir, &mut progress, &interrupt).map_err(|error| Failure::opening(&error))?;
     let mut findings: Vec<Finding> = report.findings.into_iter().map(Finding::from).collect();
     // What stands in a damaged log is no evidence against a wallet.
     let mut wallets_with_losses = 0;
     if findings.is_empty() {
-        (findings, wallets_with_losses) = money_findings(&super::open_to_read(&args.dir)?)?;
+        (findings, wallets_with_losses) = money_findings(&super::open_to_read(&args.dir)?, &mut progress, &interrupt)?;
+        drop(progress);
     }
     let document = Document {
         ok: findings.is_empty(),
@@ -45,9 +52,27 @@ pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Outcome {
     Ok(if document.ok { FINE } else { NO })
 }
 
+/// Verifies a store, and says how far that is.
+pub(super) fn verified(dir: &Path, progress: &mut Progress, interrupt: &Interrupt) -> bitacora::Result<VerifyReport> {
+    bitacora::verify_with(dir, &mut |now| {
+        let (phase, unit) = match now.phase {
+            VerifyPhase::Index => ("comparing the index, streams", Unit::Count),
+            _ => ("reading the log", Unit::Bytes),
+        };
+        progress.count_in(unit);
+        progress.tell(phase, now.done, now.total);
+        interrupt.flow()
+    })
+}
+
 /// Compares each wallet's balance with the plain sum of its events, checks its rules, and that all that was sent from wallet to
 /// wallet was received. What is on record as lost is no finding; how many wallets that hits is told.
-fn money_findings(store: &Store) -> Result<(Vec<Finding>, u64), Failure> {
+fn money_findings(
+    store: &Store,
+    progress: &mut Progress,
+    interrupt: &Interrupt,
+) -> Result<(Vec<Finding>, u64), Failure> {
+    progress.count_in(Unit::Count);
     let end = store.last_sequence();
     let wallets = Repository::<Wallet>::new(store.clone(), SnapshotPolicy::Never);
     let finding = |detail| Finding {
@@ -59,8 +84,12 @@ fn money_findings(store: &Store) -> Result<(Vec<Finding>, u64), Failure> {
     };
     let (mut findings, mut transferred) = (Vec::new(), TransferTotals::default());
     let mut with_losses = 0;
-    for user_id in wallets.aggregate_ids() {
+    for (number, user_id) in (0..).zip(wallets.aggregate_ids()) {
         let user_id = user_id?;
+        progress.tell("adding up wallets", number, 0);
+        if interrupt.came() {
+            return Err(Failure::interrupted());
+        }
         let found = match one_wallet(&wallets, &user_id, end, &mut transferred) {
             Err(error) if error.kind() == ErrorKind::UnknownPayload => {
                 if has_losses(&wallets, &user_id)? {

@@ -21,7 +21,8 @@ pub(crate) fn run(args: &WalletArgs, output: &mut Output) -> Outcome {
     }?;
     if loaded.version == Version::ZERO {
         let then = if args.point.as_of().is_some() { " at that point" } else { "" };
-        return Err(Failure::no(format!("there is no wallet of user {}{then}", args.user)));
+        return Err(Failure::no(format!("there is no wallet of user {}{then}", args.user))
+            .with_hint("`bitacora wallets DIR` lists those that there are"));
     }
     print(&loaded, output)?;
     Ok(FINE)

@@ -12,6 +12,7 @@ use crate::exit::{FINE, Failure, Outcome};
 use crate::output::Output;
 
 pub(crate) fn run(args: &WalletsArgs, output: &mut Output) -> Outcome {
+    output.end_at_interrupt()?;
     let store = super::open_to_read(&args.dir)?;
     let as_of = args.point.as_of().unwrap_or(AsOf::Sequence(Sequence::MAX));
     let mut rows = Vec::new();
