@@ -5,6 +5,7 @@
 
 mod command;
 
+use bitacora::payment::FileGateway;
 use command::parked::{begin, park};
 use command::{Place, masked};
 use serde_json::{Value, json};

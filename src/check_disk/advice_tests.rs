@@ -21,7 +21,8 @@ fn each_case_has_its_advice() {
     use DiskMediumKind::{Card, Memory, Network, Rotating, Solid, Unknown};
     use DiskWarningKind as Kind;
     use Preallocation::{Grow, Reserve, ZeroFill};
-    let cases: &[(&str, DiskMediumKind, Times, Preallocation, Align, &[Kind])] = &[
+    type Case = (&'static str, DiskMediumKind, Times, Preallocation, Align, &'static [Kind]);
+    let cases: &[Case] = &[
         ("a disk with capacitors, ext4", Solid, [900, 700, 100, 110], ZeroFill, Packed, &[]),
         ("a file system that copies on write", Solid, [800, 790, 800, 810], Reserve, Packed, &[]),
         ("growing is much better", Solid, [200, 900, 500, 500], Grow, Packed, &[]),

@@ -94,12 +94,15 @@ fn every_flipped_bit_is_seen() {
 
 /// A frame of events of two streams in turn.
 fn of_two_streams(events: usize) -> Vec<u8> {
-    let mut draft = Draft::new(Some(("key", &[6; 32])), 0, 0).unwrap();
-    for number in 0..events {
-        let stream = StreamId::new(if number % 2 == 0 { "bb" } else { "ab" }).unwrap();
-        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number]);
-        draft.push(&stream, EventId::from_bytes([u8::try_from(number).unwrap(); 16]), &event).unwrap();
-    }
+    let drafted: Vec<_> = (0..events)
+        .map(|number| {
+            let stream = StreamId::new(if number % 2 == 0 { "bb" } else { "ab" }).unwrap();
+            let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; number]);
+            (stream, EventId::from_bytes([u8::try_from(number).unwrap(); 16]), event)
+        })
+        .collect();
+    let all = drafted.iter().map(|(stream, id, event)| (stream, *id, event));
+    let mut draft = Draft::of(Some(("key", &[6; 32])), all).unwrap();
     let versions: Vec<Version> = (0..events as u64).map(|number| Version::new(1 + number / 2)).collect();
     draft.complete(place(), versions.iter().copied()).0.to_vec()
 }

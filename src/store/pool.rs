@@ -59,6 +59,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::log::writer::Pending;
+    use crate::measure::Stopwatch;
     use crate::types::Sequence;
 
     fn commit(draft: Draft) -> InFlight {
@@ -67,9 +68,11 @@ mod tests {
             first_sequence: Sequence::FIRST,
             runs: Default::default(),
             may_use_reserve: false,
+            committed_at: None,
             place: None,
         };
-        InFlight { pending, key: None, wants_sync: false }
+        let (came, payload_bytes) = (Stopwatch::default(), 0);
+        InFlight { pending, key: None, wants_sync: false, came, payload_bytes }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::disk::sim::{CrashOptions, Failure, Fault, Random, SimulatedDisk};
 use crate::error::ErrorKind;
 use crate::index::{Checkpoint, MemoryIndexProvider};
 use crate::snapshot::Snapshot;
-use crate::store::{Environment, Options, backup_in, repair_plan_in, verify_in};
+use crate::store::{BackupOptions, Environment, Options, backup_in, repair_plan_in, verify_in};
 use crate::types::{CodecId, Event, EventType, ExpectedVersion, NewEvent, StoreId, StreamId, Timestamp, Version};
 
 const ROOT: &str = "/store";
@@ -223,7 +223,8 @@ fn a_backup_of_a_store_with_archives_is_plain_and_proves_what_may_go() {
     let far = || all().backup(ArchiveBackup::Folder("/backup".into()));
     let store = world.read_only().unwrap();
     assert_eq!(store.archive_plan(&far()).unwrap_err().kind(), ErrorKind::NotFound);
-    let first = backup_in(&environment, ROOT, "/backup", &mut |_| {}).unwrap();
+    let first =
+        backup_in(&environment, ROOT, "/backup", &BackupOptions::new(), &mut |_| ControlFlow::Continue(())).unwrap();
     let planned = store.archive_plan(&far()).unwrap();
     assert_eq!(planned.goes().count(), store.archive_plan(&all()).unwrap().goes().count());
     // Through a sequence, as an operator says; and without a word nothing goes.
@@ -236,12 +237,14 @@ fn a_backup_of_a_store_with_archives_is_plain_and_proves_what_may_go() {
     drop(store);
     world.archive(&far()).unwrap();
     // A backup of what is archived is plain, and holds the same.
-    let again = backup_in(&environment, ROOT, "/again", &mut |_| {}).unwrap();
+    let again =
+        backup_in(&environment, ROOT, "/again", &BackupOptions::new(), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((again.merkle_root, again.events), (first.merkle_root, events.len() as u64));
     assert!(world.files(".arc").keys().all(|path| path.starts_with(ROOT)));
     // One with another seal proves nothing from there on, and another store's none at all.
     let (world, _) = World::filled();
-    backup_in(&world.environment(), ROOT, "/backup", &mut |_| {}).unwrap();
+    backup_in(&world.environment(), ROOT, "/backup", &BackupOptions::new(), &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     let seal = Path::new("/backup/log").join(crate::format::segment::seal_name(second.first));
     world.disk.flip_bit(&seal, 60, 1).unwrap();
     assert_eq!(world.read_only().unwrap().archive_plan(&far()).unwrap().goes().count(), 1);

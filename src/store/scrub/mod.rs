@@ -24,7 +24,8 @@ mod bucket;
 mod file;
 mod position;
 mod run;
-#[cfg(all(test, feature = "simulation"))]
+#[cfg(test)]
+#[cfg(feature = "simulation")]
 mod tests;
 
 pub use background::Scrubber;
@@ -214,7 +215,7 @@ pub(super) fn scrub_on(
     progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
 ) -> Result<ScrubReport> {
     let store_id = identity(environment, root)?;
-    Run::start(host, environment, root, store_id, options, progress)?.to_end()
+    Run::start(host, environment, root, store_id, options, progress)?.finish()
 }
 
 fn identity(environment: &Environment, root: &Path) -> Result<StoreId> {

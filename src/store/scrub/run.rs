@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// `Aborted`, `Closed`, `UnsupportedFormat`, `Io`: the log cannot be listed.
-    pub(super) fn to_end(mut self) -> Result<ScrubReport> {
+    pub(super) fn finish(mut self) -> Result<ScrubReport> {
         let outcome = self.read_all();
         self.keep();
         outcome?;

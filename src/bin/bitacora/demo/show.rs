@@ -98,7 +98,7 @@ pub(crate) fn ending<W: Write>(page: &mut Page<W>, ending: &Ending<'_>) -> Resul
     page.line(&format!("  store    {}", store.display()))?;
     page.line(&format!("  gateway  {}", gateway.display()))?;
     page.line("")?;
-    let program = quoted(&std::env::args_os().next().map_or_else(|| PathBuf::from("bitacora"), PathBuf::from));
+    let program = quoted(std::env::args_os().next().map_or_else(|| PathBuf::from("bitacora"), PathBuf::from));
     let dir = quoted(store);
     page.line(&format!("  {program} verify {dir}"))?;
     page.line(&format!("  {program} wallet {dir} {}", quoted(Path::new(user_id))))?;

@@ -47,7 +47,8 @@ fn print(report: &DiskReport, output: &mut Output) -> Result<(), Failure> {
         Ok([word(&cost.way), nanos.count.to_string()].into_iter().chain(micros).collect())
     });
     output.rows(&["way", "writes", "p50_us", "p90_us", "p99_us", "max_us"], rows)?;
-    let word_of = |name: &str| serde_json::to_value(advice).ok().map_or_else(String::new, |advice| word(&advice[name]));
+    let told = serde_json::to_value(advice).unwrap_or_default();
+    let word_of = |name: &str| told.get(name).map_or_else(String::new, word);
     output.facts(&[
         ("preallocation", format!("{}: {}", word_of("preallocation"), advice.preallocation_reason)),
         ("align", format!("{}: {}", word_of("align"), advice.align_reason)),
