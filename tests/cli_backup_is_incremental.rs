@@ -227,7 +227,7 @@ fn ctrl_c_leaves_what_was_there() {
         } else {
             assert!(code == 0 || !to.exists());
         }
-        assert!(code == 0 || String::from_utf8_lossy(&output.stderr).contains("broken off"));
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("error:"));
     }
     assert!(interrupted > 0, "150 MB are not copied in the time that a signal takes");
 }

@@ -114,10 +114,8 @@ fn no_store_is_3_a_damaged_identity_is_4_and_a_bad_rate_is_2() {
     std::fs::write(&identity, bytes).unwrap();
     let assert = place.command("scrub", &["--json"]).assert().code(4).stdout("");
     let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-    assert!(
-        error.starts_with("error: the store is damaged: identity at offset 0: ") && error.lines().count() == 1,
-        "{error}"
-    );
+    let line = command::error_line(&error);
+    assert!(line.starts_with("error: the store is damaged: identity at offset 0: "), "{error}");
 }
 
 #[test]
@@ -135,7 +133,7 @@ fn an_interrupted_scrub_is_130_and_the_next_one_goes_on_there() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
     told.read_to_string(&mut rest).unwrap();
-    assert!(rest.lines().last().unwrap().starts_with("error: the scrub was broken off"), "{rest}");
+    assert!(!rest.contains("error:"), "{rest}");
     let status = place.document("scrub", &["--status"]);
     let read = status["segments"].as_u64().unwrap();
     assert!(read > 0 && status["is_complete"] == false, "{status}");

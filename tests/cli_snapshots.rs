@@ -91,6 +91,17 @@ const CASES: &[Case] = &[
     case("recover", "recover STORE", On::Copy),
     case("recover-check", "recover STORE --check", On::Till),
     case("health", "health STORE", On::Till),
+    Case { masks: Masks::Numbers, ..case("stats", "stats STORE", On::Till) },
+    case("scrub", "scrub STORE --rate 0", On::Copy),
+    case("scrub-damaged", "scrub STORE --rate 0", On::Damaged),
+    case("restore", "restore STORE FOLDER/again", On::Till),
+    case("export", "export STORE --output FOLDER/log.jsonl", On::Till),
+    Case { input: "{}\n", ..case("import-bad-line", "import FOLDER/new", On::Nothing) },
+    case("rebuild-index", "rebuild-index STORE", On::Copy),
+    Case { masks: Masks::Numbers, ..case("compact-index", "compact-index STORE", On::Copy) },
+    case("upgrade", "upgrade STORE", On::Copy),
+    case("archive", "archive STORE --before 20 --dry-run", On::Till),
+    case("unarchive", "unarchive STORE", On::Copy),
     case("till", "till FOLDER/new --ledger FOLDER/day.csv --workers 1", On::Nothing),
     Case { masks: Masks::Numbers, ..case("demo", "demo --dir FOLDER/demo --payments 120 --kills 1", On::Nothing) },
     case("help", "--help", On::Nothing),
@@ -101,6 +112,8 @@ const CASES: &[Case] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     // It ends by an interrupt alone, and prints what `events` prints.
     ("tail", "cli_tail_follows_writers.rs"),
+    // What it says depends on the disk.
+    ("check-disk", "cli_check_disk.rs"),
 ];
 
 /// How a case is run.

@@ -15,6 +15,9 @@ const VOLATILE: &[&str] = &[
     "time_to_live_micros",
     "first_failure_ms",
     "ready_ms",
+    "free_bytes",
+    "total_bytes",
+    "segments_left",
 ];
 
 /// Columns of tables with such numbers.

@@ -241,6 +241,11 @@ fn a_backup_of_a_store_with_archives_is_plain_and_proves_what_may_go() {
         backup_in(&environment, ROOT, "/again", &BackupOptions::new(), &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((again.merkle_root, again.events), (first.merkle_root, events.len() as u64));
     assert!(world.files(".arc").keys().all(|path| path.starts_with(ROOT)));
+    // The one from before is brought up to date, and what is archived by now is kept in it.
+    let updated =
+        backup_in(&environment, ROOT, "/backup", &BackupOptions::new(), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(updated.last_sequence, again.last_sequence);
+    assert!(updated.segments_kept >= planned.goes().count() as u64, "{updated:?}");
     // One with another seal proves nothing from there on, and another store's none at all.
     let (world, _) = World::filled();
     backup_in(&world.environment(), ROOT, "/backup", &BackupOptions::new(), &mut |_| ControlFlow::Continue(()))

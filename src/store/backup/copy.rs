@@ -1,5 +1,6 @@
 //! Making copies: every file written or shared, synced twice, and its folder synced.
 
+use std::io;
 use std::path::Path;
 
 use super::source::{Source, for_each_chunk};
@@ -82,8 +83,9 @@ impl<'a> Copier<'a> {
         let io = |source| Error::from_io(format!("write {}", path.display()), source);
         let from = self.source.files.path(first);
         if self.source.is_finished(first) {
-            let is_linked = may_link && self.source.has_seal(first) && self.disk.hard_link(&from, path).map_err(io)?;
-            if is_linked || self.disk.reflink(&from, path).map_err(io)? {
+            let may_link = may_link && self.source.has_seal(first);
+            let is_linked = may_link && is_shared(self.disk.hard_link(&from, path)).map_err(io)?;
+            if is_linked || is_shared(self.disk.reflink(&from, path)).map_err(io)? {
                 let mode = if is_linked { OpenMode::Read } else { OpenMode::ReadWrite };
                 let copy = self.disk.open(path, mode).map_err(io)?;
                 if !is_linked {
@@ -129,6 +131,11 @@ impl<'a> Copier<'a> {
         self.copied.bytes += to_u64(bytes.len());
         Ok(())
     }
+}
+
+/// Whether bytes were shared. Those of a segment that was archived lie elsewhere, and are read through its archive.
+fn is_shared(outcome: io::Result<bool>) -> io::Result<bool> {
+    outcome.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(error) })
 }
 
 /// Copies all of a source into the folder `partial`, which is made.
