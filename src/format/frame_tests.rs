@@ -1,5 +1,7 @@
 use super::*;
-use crate::types::{CodecId, EventType, StoreId};
+use crate::format::bytes::length_u32;
+use crate::format::draft::write_header;
+use crate::types::{CodecId, EventId, EventType, NewEvent, NewEventRef, StoreId, StreamId, Version};
 use proptest::prelude::*;
 
 fn place() -> FramePlace {

@@ -7,6 +7,7 @@ pub(crate) mod archive;
 pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod control;
+pub(crate) mod draft;
 pub(crate) mod frame;
 pub(crate) mod identity;
 pub(crate) mod merkle;

@@ -12,6 +12,7 @@ pub(crate) mod reserve;
 pub(crate) mod roll;
 pub(crate) mod scan;
 pub(crate) mod sealing;
+pub(crate) mod ticket;
 pub(crate) mod window;
 pub(crate) mod writer;
 pub(crate) mod zstd;

@@ -12,6 +12,7 @@ use super::files::{LogFiles, Segment};
 use super::reserve::Reserve;
 use super::roll::{self, Filling, Room, Spare, Unnamed};
 use super::scan::{Position, offset_u32};
+use super::ticket::SyncTicket;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -148,16 +149,6 @@ struct Made {
     is_filled: bool,
     /// Whether of the reserve, or of its room.
     is_of_reserve: bool,
-}
-
-/// A sync that is made beside the writer.
-#[derive(Debug)]
-pub(crate) struct SyncTicket {
-    file: Arc<dyn DiskFile>,
-    segment: Sequence,
-    through: Sequence,
-    /// Where the last frame ends that it covers.
-    end: u64,
 }
 
 impl LogWriter {
@@ -576,16 +567,6 @@ impl LogWriter {
         self.position.chain = checksum;
         self.promised = self.durable;
         Ok(())
-    }
-}
-
-impl SyncTicket {
-    /// Makes the sync.
-    ///
-    /// # Errors
-    /// `Io`: it failed; nothing may be written any more.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|source| LogFiles::failed_write(self.segment, "sync", source))
     }
 }
 

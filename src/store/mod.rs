@@ -556,43 +556,6 @@ impl Store {
         self.shared().publish_metrics();
     }
 
-    /// Scrubs this store, on this thread, as [`scrub`](crate::scrub()) does: reads all of its log, goes on where the last scrub
-    /// was, and takes no lock that a commit could feel.
-    ///
-    /// # Errors
-    /// `Aborted`: `progress` broke it off. `Closed`: the store was closed meanwhile. In both cases the next scrub goes on there.
-    /// `Corrupt`: the store's identity is damaged. `UnsupportedFormat`, `Io`.
-    pub fn scrub(
-        &self,
-        options: &ScrubOptions,
-        progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
-    ) -> Result<ScrubReport> {
-        let shared = self.shared();
-        shared.check_open()?;
-        let options = options.clone().clock(Arc::clone(&shared.options.clock));
-        scrub::scrub_on(&scrub::StoreHost::new(shared), &shared.environment, &shared.root, &options, progress)
-    }
-
-    /// Scrubs this store by a thread of its own, a pass each time that so much has passed since the last one began, and tells
-    /// `report` what each came to; findings are traced as errors at once. The thread stops with the store, or when the scrubber
-    /// is dropped, and goes on where it was when the store is opened again and scrubbed.
-    ///
-    /// # Errors
-    /// `InvalidInput`: `every` is 0. `Closed`. `Io`: no thread can be started.
-    pub fn scrub_in_background(
-        &self,
-        options: ScrubOptions,
-        every: std::time::Duration,
-        report: impl FnMut(Result<ScrubReport>) + Send + 'static,
-    ) -> Result<Scrubber> {
-        let shared = self.shared();
-        shared.check_open()?;
-        if every.is_zero() {
-            return Err(crate::Error::new(crate::ErrorKind::InvalidInput, "the time between two scrubs is 0"));
-        }
-        Scrubber::start(self, options.clock(Arc::clone(&shared.options.clock)), every, report)
-    }
-
     /// What there is, in numbers. Counts the streams, which takes time where there are many.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ fn writers_to_different_streams_are_both_acknowledged() {
             |meeting| meeting.append("b", ExpectedVersion::NoStream, 2),
         )
     };
-    explore("two streams", None, shape(), nothing, apart, |_, told| {
+    explore("two streams", Some(6), shape(), nothing, apart, |_, told| {
         let sequences = told.each_ref().map(|answer| answer.acknowledged().sequence_first.get());
         assert_eq!(sequences.iter().sum::<u64>(), 3);
     });
@@ -261,7 +261,7 @@ fn a_key_is_not_taken_by_a_commit_that_found_no_room() {
     let apart = |meeting: &Meeting| {
         both(meeting, |meeting| meeting.commit(keyed(1, 2000)), |meeting| meeting.commit(keyed(2, 2000)))
     };
-    explore("key without room", None, shape(), no_room, apart, |_, told| {
+    explore("key without room", Some(6), shape(), no_room, apart, |_, told| {
         let kinds = told.each_ref().map(Answer::kind);
         for (own, other) in [(0, 1), (1, 0)] {
             match kinds[own] {

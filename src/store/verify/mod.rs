@@ -210,7 +210,7 @@ pub(super) fn verify_watched(
 }
 
 /// So much is read between two words on how far it is.
-pub(super) const STEP_BYTES: u64 = if cfg!(test) { 128 } else { 1024 * 1024 };
+pub(super) const STEP_BYTES: u64 = if cfg!(test) { 1024 } else { 1024 * 1024 };
 
 /// Checks the log of this id, and the index.
 ///
