@@ -1,6 +1,7 @@
 //! Fills the table of `src/docs/performance.md`, and the further tables beside it.
 //!
-//! - `table [--short | --tiny] [--peers] [part of a case's name...]`: the table. With names, only those cases.
+//! - `table [--short | --tiny] [--peers] [--rounds=N] [part of a case's name...]`: the table, medians of five rounds where nothing
+//!   else is said. With names, only those cases.
 //! - `table rolls`, `growth`, `cold` `[--short | --tiny]`: what a line cannot show.
 //! - `table tail` `[--short | --tiny]`: what a till loses to `tail`, `verify` and `backup` beside it; needs the command, built with
 //!   the same profile.
@@ -39,7 +40,9 @@ fn main() -> ExitCode {
         (false, true) => Scale::Short,
         (false, false) => Scale::Full,
     };
-    let rounds = if scale == Scale::Tiny { 1 } else { 5 };
+    let asked = arguments.iter().find_map(|argument| argument.strip_prefix("--rounds="));
+    let usual = if scale == Scale::Tiny { 1 } else { 5 };
+    let rounds = asked.map_or(usual, |rounds| rounds.parse().expect("--rounds= takes a number"));
     let is_name = |argument: &&String| !argument.starts_with("--") && *argument != "profile";
     let chosen = arguments.iter().filter(is_name).cloned().collect();
     let run = Run { scale, rounds, has_peers: has("--peers"), chosen };
