@@ -252,9 +252,12 @@ fn colours_are_shown_on_a_terminal_alone_and_not_where_they_are_unwanted() {
         let coloured = shown(&[]);
         assert!(coloured.contains("\\e["), "{command}: {coloured}");
         assert_eq!(coloured.contains(red), command.starts_with("events "), "{coloured}");
-        for (name, value) in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
-            let plain = shown(&[(name, value)]);
-            assert!(!plain.contains("\\e"), "{name}={value} {command}: {plain}");
+        for unwanted in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
+            // Some take any terminal of a continuous integration for one with colours.
+            for environment in [&[unwanted][..], &[unwanted, ("CI", "true")]] {
+                let plain = shown(environment);
+                assert!(!plain.contains("\\e"), "{environment:?} {command}: {plain}");
+            }
         }
     }
 }

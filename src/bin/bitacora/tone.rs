@@ -37,6 +37,13 @@ impl Wishes {
         let is_able = is_terminal && !self.unwanted && !self.is_dumb;
         if !self.no_color && (self.forced || is_able) { Emphasis::Shown } else { Emphasis::Plain }
     }
+
+    fn choice(self) -> clap::ColorChoice {
+        match self.emphasis(true) {
+            Emphasis::Shown => clap::ColorChoice::Auto,
+            Emphasis::Plain => clap::ColorChoice::Never,
+        }
+    }
 }
 
 impl Emphasis {
@@ -58,6 +65,12 @@ impl Emphasis {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
+}
+
+/// For what clap prints itself, help and errors of usage: it looks at the environment and at each stream too, but takes a
+/// dumb terminal for an able one where `CI` is set.
+pub(crate) fn choice() -> clap::ColorChoice {
+    Wishes::of_environment().choice()
 }
 
 /// What a text says by how it looks.
