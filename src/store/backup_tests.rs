@@ -324,7 +324,7 @@ fn a_backup_that_reads_back_as_something_else_is_not_published() {
 fn a_backup_that_is_broken_off_is_not_there() {
     let world = World::default();
     let store = world.open(ROOT).unwrap();
-    write(&store, 0, 40);
+    write(&store, 0, 100);
     for reflinks in [false, true] {
         world.disk.set_options(SimulationOptions { reflinks, ..world.disk.options() });
         let mut broken = 0;
@@ -340,7 +340,7 @@ fn a_backup_that_is_broken_off_is_not_there() {
             assert_eq!(attempt.paths("/backup"), Vec::<PathBuf>::new(), "broken off at call {told}");
             broken += 1;
         }
-        assert!(broken > 40, "{broken}");
+        assert!(broken > 80, "{broken}");
     }
 }
 

@@ -26,21 +26,25 @@ fn session(world: &World, root: &str) -> u64 {
 }
 
 /// A store, its backup, and what was in the backup; the store has gone on since, was closed and opened again.
-fn backed_up() -> (World, Vec<Event>, Vec<Event>) {
+fn backed_up_after(commits: u64) -> (World, Vec<Event>, Vec<Event>) {
     let world = World::default();
     let store = world.open(ROOT).unwrap();
-    write(&store, 0, 30);
+    write(&store, 0, commits);
     world.back_up().unwrap();
     let before = all(&store);
-    write(&store, 30, 10);
+    write(&store, commits, 10);
     store.close().unwrap();
     drop(store);
     let store = world.open(ROOT).unwrap();
-    write(&store, 40, 1);
+    write(&store, commits + 10, 1);
     let now = all(&store);
     store.close().unwrap();
     drop(store);
     (world, before, now)
+}
+
+fn backed_up() -> (World, Vec<Event>, Vec<Event>) {
+    backed_up_after(30)
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn into_place_again(world: &World) -> Result<RestoreReport> {
 
 #[test]
 fn a_restore_that_fails_or_is_broken_off_changes_nothing() {
-    let (world, _, now) = backed_up();
+    let (world, _, now) = backed_up_after(80);
     for (to, options) in [(PLACE, RestoreOptions::new()), (ROOT, replacing())] {
         let check = |attempt: &World, label: &str| {
             assert_eq!(attempt.paths(&format!("{to}.")), Vec::<PathBuf>::new(), "{label}: nothing is left");
@@ -206,7 +210,7 @@ fn a_restore_that_fails_or_is_broken_off_changes_nothing() {
             check(&attempt, &format!("{to}, broken off at {told}"));
             broken += 1;
         }
-        assert!(broken > 30, "{broken}");
+        assert!(broken > 60, "{broken}");
     }
 }
 
