@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bitacora::{
     Checkpoint, CodecId, EventType, ExpectedVersion, NewEvent, Options, Sequence, Store, StreamId, Timestamp,
 };
-use command::{Place, bitacora, content, order_of, values};
+use command::{Place, Silent, bitacora, content, order_of, values};
 use serde_json::{Value, json};
 
 /// A store of five segments or more, closed.
@@ -38,7 +38,7 @@ fn log_files(place: &Place, ending: &str) -> Vec<PathBuf> {
 }
 
 fn events(place: &Place) -> Vec<u8> {
-    place.command("events", &[]).assert().success().stderr("").get_output().stdout.clone()
+    place.command("events", &[]).assert().success().says_nothing().get_output().stdout.clone()
 }
 
 /// What becomes of the segments, in order.
@@ -60,7 +60,7 @@ fn what_is_archived_is_read_as_before_and_comes_back() {
     assert_eq!((&dry["dry_run"], &dry["moved"]), (&json!(true), &json!(0)));
     let count = states(&dry).len();
     assert!(count >= 5, "{dry}");
-    let line = place.command("archive", &["--json"]).args(arguments).assert().success().stderr("");
+    let line = place.command("archive", &["--json"]).args(arguments).assert().success().says_nothing();
     let line = String::from_utf8(line.get_output().stdout.clone()).unwrap();
     let fields = ["dry_run", "folder", "segments", "moved", "segment_bytes", "archive_bytes"];
     let done: Value = serde_json::from_str(&line).unwrap();

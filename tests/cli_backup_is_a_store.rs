@@ -8,13 +8,13 @@ mod command;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
-use command::{Place, bitacora, content, damage, line, values};
+use command::{Place, Silent, bitacora, content, damage, line, values};
 use serde_json::Value;
 
 /// Backs the store up; what is printed.
 fn back_up(place: &Place, to: &str) -> Value {
     let to = place.join(to);
-    let assert = place.command("backup", &[to.to_str().unwrap(), "--json"]).assert().success().stderr("");
+    let assert = place.command("backup", &[to.to_str().unwrap(), "--json"]).assert().success().says_nothing();
     let mut documents = values(&assert.get_output().stdout);
     assert_eq!(documents.len(), 1);
     documents.remove(0)
@@ -23,7 +23,7 @@ fn back_up(place: &Place, to: &str) -> Value {
 /// What a verb prints of a folder beside the store.
 fn read(place: &Place, verb: &str, name: &str) -> Vec<u8> {
     let path = place.join(name);
-    bitacora([verb, path.to_str().unwrap(), "--json"]).assert().success().stderr("").get_output().stdout.clone()
+    bitacora([verb, path.to_str().unwrap(), "--json"]).assert().success().says_nothing().get_output().stdout.clone()
 }
 
 /// The names beside the store.

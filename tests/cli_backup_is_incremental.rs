@@ -10,13 +10,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
-use command::{Place, bitacora, content, line, values};
+use command::{Place, Silent, bitacora, content, line, values};
 use serde_json::Value;
 
 fn back_up(place: &Place, to: &str, more: &[&str]) -> Value {
     let to = place.join(to);
     let arguments = [&[to.to_str().unwrap(), "--json"], more].concat();
-    let assert = place.command("backup", &arguments).assert().success().stderr("");
+    let assert = place.command("backup", &arguments).assert().success().says_nothing();
     values(&assert.get_output().stdout).remove(0)
 }
 
@@ -27,7 +27,7 @@ fn number(report: &Value, field: &str) -> u64 {
 /// What a verb prints of a folder beside the store.
 fn read(place: &Place, verb: &str, name: &str) -> Vec<u8> {
     let path = place.join(name);
-    bitacora([verb, path.to_str().unwrap(), "--json"]).assert().success().stderr("").get_output().stdout.clone()
+    bitacora([verb, path.to_str().unwrap(), "--json"]).assert().success().says_nothing().get_output().stdout.clone()
 }
 
 /// Appends so many events of 100 KB, in segments of 1 MiB.
@@ -77,7 +77,7 @@ fn a_second_backup_copies_what_is_new() {
     assert_eq!(third["merkle_root"], back_up(&place, "fresh", &[])["merkle_root"]);
     // As text.
     let to = place.join("backup");
-    let assert = place.command("backup", &[to.to_str().unwrap()]).assert().success().stderr("");
+    let assert = place.command("backup", &[to.to_str().unwrap()]).assert().success().says_nothing();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     let names: Vec<&str> = text.lines().filter_map(|line| line.split('\t').next()).collect();
     let expected = [

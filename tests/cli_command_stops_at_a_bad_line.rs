@@ -5,7 +5,7 @@
 
 mod command;
 
-use command::{Place, error_line, values};
+use command::{Place, Silent, error_line, values};
 
 const OPEN: &str = r#"{"command":"open","command_id":"o","user_id":"ana","currency":"EUR"}"#;
 
@@ -47,5 +47,5 @@ fn refusals_before_a_bad_line_do_not_change_the_exit_code() {
 
 #[test]
 fn no_line_at_all_is_fine() {
-    Place::new().command("command", &[]).write_stdin("").assert().code(0).stdout("").stderr("");
+    Place::new().command("command", &[]).write_stdin("").assert().code(0).stdout("").says_nothing();
 }

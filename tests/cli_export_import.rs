@@ -12,12 +12,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
-use command::{PROGRAM, Place, bitacora, content, damage, line, order_of, values};
+use command::{PROGRAM, Place, Silent, bitacora, content, damage, line, order_of, values};
 use serde_json::{Value, json};
 
 /// The store as lines.
 fn exported(place: &Place, arguments: &[&str]) -> Vec<u8> {
-    place.command("export", arguments).assert().success().stderr("").get_output().stdout.clone()
+    place.command("export", arguments).assert().success().says_nothing().get_output().stdout.clone()
 }
 
 /// Imports lines into the folder beside the store; the exit code, what was printed, and the error.
@@ -78,20 +78,20 @@ fn an_import_is_the_same_store_and_its_export_the_same_bytes() {
     assert_eq!(report["bytes"], lines.len());
     let copy = place.join("copy");
     let (copy_name, file_name) = (copy.to_str().unwrap(), file.to_str().unwrap());
-    let assert = bitacora(["import", copy_name, "--input", file_name, "--json"]).assert().success().stderr("");
+    let assert = bitacora(["import", copy_name, "--input", file_name, "--json"]).assert().success().says_nothing();
     let document = values(&assert.get_output().stdout).remove(0);
     assert_eq!(document["new"], true);
     for field in ["store_id", "first_sequence", "last_sequence", "merkle_root"] {
         assert_eq!(document[field], report[field], "{field}");
     }
     assert_eq!((&document["events_written"], &document["events_present"]), (&report["events"], &json!(0)));
-    let again = bitacora(["export", copy_name]).assert().success().stderr("");
+    let again = bitacora(["export", copy_name]).assert().success().says_nothing();
     assert!(again.get_output().stdout == lines, "byte for byte");
     for (verb, arguments) in [("events", vec![]), ("wallet", vec!["ana"]), ("payment", vec!["p1"]), ("streams", vec![])]
     {
         let mut of_copy = vec![verb, copy_name];
         of_copy.extend(&arguments);
-        let shown = bitacora(of_copy).arg("--json").assert().success().stderr("").get_output().stdout.clone();
+        let shown = bitacora(of_copy).arg("--json").assert().success().says_nothing().get_output().stdout.clone();
         let source = place.command(verb, &arguments).arg("--json").assert().success().get_output().stdout.clone();
         assert_eq!(without_way(&shown), without_way(&source), "{verb}");
     }

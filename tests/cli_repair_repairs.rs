@@ -7,7 +7,7 @@ mod command;
 
 use std::fs;
 
-use command::{Place, content, damage, line, numbers, values};
+use command::{Place, Silent, content, damage, line, numbers, values};
 use serde_json::Value;
 
 fn store() -> Place {
@@ -19,7 +19,7 @@ fn store() -> Place {
 }
 
 fn repair(place: &Place, arguments: &[&str], code: i32) -> Value {
-    let assert = place.command("repair", &["--json"]).args(arguments).assert().code(code).stderr("");
+    let assert = place.command("repair", &["--json"]).args(arguments).assert().code(code).says_nothing();
     values(&assert.get_output().stdout).remove(0)
 }
 
@@ -84,7 +84,7 @@ fn a_wallet_that_has_lost_an_event_is_told_and_not_used() {
     damage(&place.store(), "FundsDeposited");
     let dry = repair(&place, &["--dry-run"], 1);
     assert_eq!(dry["wallets"][0]["moved_behind"].as_i64(), Some(700), "{dry}");
-    let text = place.command("repair", &["--yes"]).assert().code(0).stderr("");
+    let text = place.command("repair", &["--yes"]).assert().code(0).says_nothing();
     let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
     assert!(text.contains("repaired\ttrue\nverified\ttrue\n"), "{text}");
     let verified = place.document("verify", &[]);

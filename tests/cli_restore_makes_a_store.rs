@@ -8,7 +8,7 @@ mod command;
 use std::fs;
 use std::path::Path;
 
-use command::{Place, bitacora, content, damage, line, values};
+use command::{Place, Silent, bitacora, content, damage, line, values};
 use serde_json::Value;
 
 fn text(path: &Path) -> &str {
@@ -16,13 +16,13 @@ fn text(path: &Path) -> &str {
 }
 
 fn back_up(place: &Place) {
-    place.command("backup", &[text(&place.join("backup"))]).assert().success().stderr("");
+    place.command("backup", &[text(&place.join("backup"))]).assert().success().says_nothing();
 }
 
 fn restore(place: &Place, to: &str, more: &[&str]) -> Value {
     let (backup, to) = (place.join("backup"), place.join(to));
     let assert =
-        bitacora([&["restore", text(&backup), text(&to), "--json"], more].concat()).assert().success().stderr("");
+        bitacora([&["restore", text(&backup), text(&to), "--json"], more].concat()).assert().success().says_nothing();
     let mut documents = values(&assert.get_output().stdout);
     assert_eq!(documents.len(), 1);
     documents.remove(0)
@@ -36,7 +36,7 @@ fn refused(backup: &Path, to: &Path, more: &[&str]) -> (i32, String) {
 }
 
 fn events(path: &Path) -> Vec<u8> {
-    bitacora(["events", text(path), "--json"]).assert().success().stderr("").get_output().stdout.clone()
+    bitacora(["events", text(path), "--json"]).assert().success().says_nothing().get_output().stdout.clone()
 }
 
 fn names(place: &Place) -> Vec<String> {
@@ -93,7 +93,7 @@ fn a_store_that_stands_there_is_set_aside_on_request() {
     assert_eq!(values(&events(&place.join("store.before-restore-1"))).len(), 2);
     assert_eq!(names(&place), ["backup", "store", "store.before-restore-1", "store.before-restore-2"]);
     // As text.
-    let assert = bitacora(["restore", text(&backup), text(&store), "--replace"]).assert().success().stderr("");
+    let assert = bitacora(["restore", text(&backup), text(&store), "--replace"]).assert().success().says_nothing();
     let shown = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     let fields: Vec<&str> = shown.lines().filter_map(|line| line.split('\t').next()).collect();
     let expected = ["store_id", "segments", "seals", "bytes", "events", "last_sequence", "merkle_root", "set_aside"];

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use bitacora::{CodecId, EventType, ExpectedVersion, NewEvent, Options, Store, StreamId};
-use command::{Place, content, line, masked, order_of};
+use command::{Place, Silent, content, line, masked, order_of};
 use serde_json::json;
 
 const FIRST: &str = "log/00000000000000000001.seg";
@@ -37,7 +37,7 @@ fn a_sound_store_is_fine_and_only_the_position_is_written() {
     filled(&place, 900);
     let before = content(&place.store());
     place.command("scrub", &["--status"]).assert().code(1).stdout("");
-    let assert = place.command("scrub", &["--rate", "0", "--json"]).assert().code(0).stderr("");
+    let assert = place.command("scrub", &["--rate", "0", "--json"]).assert().code(0).says_nothing();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     assert_eq!(
         order_of(text.lines().next().unwrap()),
@@ -74,7 +74,7 @@ fn a_sound_store_is_fine_and_only_the_position_is_written() {
     assert!(after.remove(&place.store().join("scrub")).is_some());
     assert!(after == before, "nothing else is written");
     assert_eq!(place.document("scrub", &["--status"])["started_at"], document["started_at"]);
-    let plain = place.command("scrub", &["--rate", "0"]).assert().code(0).stderr("");
+    let plain = place.command("scrub", &["--rate", "0"]).assert().code(0).says_nothing();
     let plain = String::from_utf8(plain.get_output().stdout.clone()).unwrap();
     assert!(plain.starts_with("ok\ttrue\nis_complete\ttrue\npass\t2\n"), "{plain}");
 }
@@ -190,7 +190,7 @@ fn a_preset_is_how_a_store_is_opened() {
     for (preset, mebibytes) in [("small", 4), ("default", 64), ("server", 256)] {
         let place = Place::new();
         let arguments = ["--preset", preset];
-        place.command("append", &arguments).write_stdin(line("a", 1)).assert().success().stderr("");
+        place.command("append", &arguments).write_stdin(line("a", 1)).assert().success().says_nothing();
         let length = std::fs::metadata(place.store().join(FIRST)).unwrap().len();
         assert_eq!(length, mebibytes * 1024 * 1024, "{preset}");
         place.command("recover", &arguments).assert().success();

@@ -159,7 +159,7 @@ fn run(case: &Case, way: Way, fixture: &Fixture, terminal: &Terminal) -> String 
     };
     let mut text = format!("exit {code}\n");
     text.push_str(&printed);
-    for line in told.lines().filter(|line| !mask::is_progress(line)) {
+    for line in told.lines().filter(|line| !command::is_progress(line)) {
         writeln!(text, "stderr: {line}").unwrap();
     }
     let folders =

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use command::{Place, content, line};
+use command::{Place, Silent, content, line};
 use serde_json::{Value, json};
 
 /// Two commits of two events each, and one of one: by the library, for the command commits a line each.
@@ -94,7 +94,7 @@ fn the_document_has_its_shape_and_its_numbers() {
 
 #[test]
 fn people_get_names_and_values_and_a_table_of_latencies() {
-    let plain = filled().command("stats", &[]).assert().success().stderr("").get_output().stdout.clone();
+    let plain = filled().command("stats", &[]).assert().success().says_nothing().get_output().stdout.clone();
     let text = String::from_utf8(plain).unwrap();
     for name in ["events\t", "bytes_per_event\t", "disk_level\t", "writer_is_last\ttrue\n", "recovery_estimated_us\t"] {
         assert!(text.contains(name), "{name:?} is not in {text}");

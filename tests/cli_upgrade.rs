@@ -8,7 +8,7 @@ mod command;
 use std::fs;
 use std::io::Write;
 
-use command::{Place, content, line, order_of, values};
+use command::{Place, Silent, content, line, order_of, values};
 use serde_json::Value;
 
 fn filled() -> Place {
@@ -21,13 +21,13 @@ fn filled() -> Place {
 fn a_store_of_the_newest_format_stays_as_it_is() {
     let place = filled();
     let before = content(&place.store());
-    let assert = place.command("upgrade", &["--json"]).assert().success().stderr("");
+    let assert = place.command("upgrade", &["--json"]).assert().success().says_nothing();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     assert_eq!(order_of(text.trim_end()), ["store_id", "format_before", "format_after", "changed", "index"]);
     let document = values(text.as_bytes()).remove(0);
     assert_eq!((&document["format_before"], &document["format_after"]), (&1.into(), &1.into()));
     assert_eq!((&document["changed"], &document["index"]), (&false.into(), &Value::Null));
-    let assert = place.command("upgrade", &[]).assert().success().stderr("");
+    let assert = place.command("upgrade", &[]).assert().success().says_nothing();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     assert!(text.contains("format_after\t1\nchanged\tfalse\nindex\tas it was\n"), "{text}");
     assert!(content(&place.store()) == before, "nothing was changed");

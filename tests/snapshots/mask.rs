@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::command::masked_text;
+use crate::command::{self, masked_text};
 
 /// Names of numbers that depend on the time a run takes, or on how the index lays its files out.
 const VOLATILE: &[&str] = &[
@@ -22,11 +22,6 @@ const VOLATILE: &[&str] = &[
 
 /// Columns of tables with such numbers.
 const VOLATILE_COLUMNS: &[&str] = &["ms"];
-
-/// Whether a line on standard error tells how far a verb is, which it does where it takes long.
-pub(crate) fn is_progress(line: &str) -> bool {
-    line.contains("/s, ") || line.ends_with("/s")
-}
 
 /// A text without what differs from run to run. Where something did, what lines up is squeezed, because it lines up otherwise.
 pub(crate) fn masked(text: &str, folders: &[(&Path, &str)], is_of_chance: bool) -> String {
@@ -146,6 +141,6 @@ fn what_differs_is_masked_and_nothing_else() {
     assert_eq!(usual("phase\tcount\tms\nopen\t3\t12\nok\t1\n"), "phase\tcount\tms\nopen\t3\tN\nok\t1\n");
     assert_eq!(usual("a   12\n"), "a   12\n", "where nothing differs, it lines up as it does");
     assert_eq!(masked("exit 0\n 1,234 of 5.\n", &[], true), "exit 0\n N of N.\n");
-    assert!(is_progress("verify: reading the log, 20 of 70 MiB, 10 MiB/s, 5 s left"));
-    assert!(!is_progress("error: the store is damaged"));
+    assert!(command::is_progress("verify: reading the log, 20 of 70 MiB, 10 MiB/s, 5 s left"));
+    assert!(!command::is_progress("error: the store is damaged"));
 }
