@@ -32,7 +32,7 @@ use crate::log::roll::{Filling, Room, Spare, TEMPORARY};
 use crate::log::scan::Position;
 use crate::log::writer::{self, LogEnd, LogWriter, WriterOptions};
 use crate::recovery::examine::{self, CONTROL, INDEX, LOG, LastSegment};
-use crate::recovery::fill::Filler;
+use crate::recovery::halves;
 use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::report::PhaseTimer;
 use crate::recovery::walk::{self, Start, Walk};
@@ -247,20 +247,14 @@ impl Opening<'_, '_> {
         let start = start_of_walk(&files, index.watermark.as_ref())?;
         let keeps_tail = index.rebuild.is_none() || files.count() == 1;
         let keeps_tail = keeps_tail && !sabotage::has(Defect::ForgetTailOfWalk);
-        let mut filler = Filler::default();
-        let take =
-            &mut |frame: &crate::format::frame::FrameRef<'_>| if keeps_tail { filler.take(frame) } else { Ok(()) };
         let is_closed = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
         let is_whole = is_closed && (sabotage::has(Defect::TrustCloseMark) || walk::ends_at(&files, start)?);
-        let walked = if is_whole {
+        let (mut walked, tail) = if is_whole {
             // The last writer closed the log, and the index covers all of it: there is nothing to read.
-            Ok(Walk::of_nothing(start))
+            (Walk::of_nothing(start), Tail::default())
         } else {
-            walk::walk(&files, start, Sequence::MAX, take, &mut |_, _| Ok(()))
+            halves::walk(&files, start, Sequence::MAX, keeps_tail)?
         };
-        // What does not fit came before what the walk met.
-        let tail = filler.finish()?;
-        let mut walked = walked?;
         walked.check_start(&files, start, index.watermark.as_ref())?;
         self.timer.end("walk");
         let witnesses = Witnesses {
