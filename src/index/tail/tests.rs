@@ -293,7 +293,11 @@ fn walked(tail: &mut Tail, sequences: impl IntoIterator<Item = u64>) {
     let stream_of = |sequence: u64| if sequence > 100 { sequence % 3 } else { sequence % 2 };
     for sequence in sequences {
         let id = sequence.is_multiple_of(3).then(|| format!("c-{}", sequence % 4));
-        let name = [b"a", b"b", b"c"][stream_of(sequence) as usize];
+        let name = match stream_of(sequence) {
+            0 => b"a",
+            1 => b"b",
+            _ => b"c",
+        };
         let version = (1..=sequence).filter(|other| stream_of(*other) == stream_of(sequence)).count() as u64;
         let segment = 1 + (sequence - 1) / 60 * 60;
         tail.record_read(name, Version::new(version), place(sequence, segment), id.as_deref()).unwrap();
