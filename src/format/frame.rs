@@ -23,7 +23,7 @@
 use super::bytes::{Bytes, index, is_zero};
 use super::checksum::{Gathering, Salt, crc32};
 pub(crate) use super::draft::{Draft, FramePlace, mark};
-use super::record::{self, RecordDefect, RecordRef};
+use super::record::{self, Outline, RecordDefect, RecordRef};
 use crate::error::Result;
 use crate::limits;
 use crate::sabotage::{self, Defect};
@@ -270,6 +270,23 @@ impl<'a> FrameRef<'a> {
             rest = rest.get(length..).unwrap_or_default();
             offset += to_u64(length);
             placed
+        })
+    }
+
+    /// The outlines of its records, each with its sequence and its offset in the segment, after [`read`](Self::read) has checked
+    /// them all.
+    #[inline]
+    pub(crate) fn outlines(&self) -> impl Iterator<Item = (Outline<'a>, Sequence, u64)> {
+        let key_bytes = self.key_block().map_or(0, <[u8]>::len);
+        let mut rest = self.body.get(key_bytes..).unwrap_or_default();
+        let mut offset = self.offset + to_u64(HEADER_BYTES + key_bytes);
+        (0..self.header.event_count).map(move |number| {
+            let outline = record::outline(rest)
+                .unwrap_or_else(|| unreachable!("a record that was checked has what it was checked for"));
+            let outlined = (outline, self.header.first_sequence.plus(u64::from(number)), offset);
+            rest = rest.get(outline.length..).unwrap_or_default();
+            offset += to_u64(outline.length);
+            outlined
         })
     }
 

@@ -211,6 +211,31 @@ fn parse<'a>(parts: &Parts<'a>) -> Option<(RecordRef<'a>, usize)> {
     Some((record, HEADER_BYTES + parts.body.len()))
 }
 
+/// Of a record that was checked where it stands, what an index takes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outline<'a> {
+    pub(crate) version: Version,
+    /// Which is UTF-8: it was checked.
+    pub(crate) stream: &'a [u8],
+    pub(crate) correlation_id: Option<&'a str>,
+    /// Of the whole record.
+    pub(crate) length: usize,
+}
+
+/// The outline of the record at the start of `bytes`, which was checked where it stands: a fraction of reading it again.
+#[inline(always)]
+pub(crate) fn outline(bytes: &[u8]) -> Option<Outline<'_>> {
+    let parts = parts(bytes)?;
+    let [_, _, _, _, v0, v1, v2, v3, v4, v5, v6, v7, flags, ..] = *parts.fixed;
+    let (_, rest) = parts.body.split_first_chunk::<16>()?;
+    Some(Outline {
+        version: Version::new(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7])),
+        stream: Bytes::new(rest).short()?,
+        correlation_id: if flags & FLAG_METADATA == 0 { None } else { correlation_id_in(bytes) },
+        length: HEADER_BYTES + parts.body.len(),
+    })
+}
+
 /// What the record at the start of `bytes` says without being checked: its checksum, its stream's name and its length. For who
 /// looks for the records of some streams.
 #[inline]
@@ -228,7 +253,7 @@ pub(crate) fn stated_length(bytes: &[u8]) -> Option<usize> {
     Some(HEADER_BYTES + index(fields.u32()?))
 }
 
-/// The correlation id of a record that was written to `bytes` here, so that it need not be checked.
+/// The correlation id of a record that was written to `bytes` here, or was checked there.
 pub(crate) fn correlation_id_in(bytes: &[u8]) -> Option<&str> {
     let mut fields = Bytes::new(bytes);
     fields.take(16)?;

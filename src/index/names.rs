@@ -60,6 +60,10 @@ impl<T> Chunks<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = T> {
+        self.chunks.into_iter().flatten()
+    }
 }
 
 /// Numbers in rising order, of which one takes no allocation: most lists have one.
@@ -76,6 +80,19 @@ impl Numbers {
 
     pub(super) fn push(&mut self, number: u32) {
         self.rest.push(number);
+    }
+
+    /// Puts in numbers that are all higher, each raised by `more`.
+    pub(super) fn append(&mut self, later: &Self, more: u32) {
+        self.rest.reserve(later.len());
+        self.rest.push(later.first + more);
+        self.rest.extend(later.rest.iter().map(|number| number + more));
+    }
+
+    /// Raises each by `more`.
+    pub(super) fn raise(&mut self, more: u32) {
+        self.first += more;
+        self.rest.iter_mut().for_each(|number| *number += more);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -140,8 +157,13 @@ impl Keyed {
 
     #[inline]
     pub(crate) fn hash(&self, name: &str) -> u64 {
+        self.hash_bytes(name.as_bytes())
+    }
+
+    #[inline]
+    fn hash_bytes(&self, name: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
-        hasher.write(name.as_bytes());
+        hasher.write(name);
         hasher.finish()
     }
 }
@@ -266,10 +288,22 @@ impl<T: Named> Names<T> {
         self.find_hashed(self.keyed.hash(name), name)
     }
 
+    /// The same for the bytes of a name.
+    #[inline]
+    pub(super) fn find_bytes(&self, name: &[u8]) -> Found {
+        self.find_hashed_bytes(self.keyed.hash_bytes(name), name)
+    }
+
     /// The same for a name whose hash is known.
     #[inline]
     pub(super) fn find_hashed(&self, hash: u64, name: &str) -> Found {
-        let has_name = |number: u32| self.entries.get(index(number)).is_some_and(|entry| entry.name() == name);
+        self.find_hashed_bytes(hash, name.as_bytes())
+    }
+
+    #[inline]
+    fn find_hashed_bytes(&self, hash: u64, name: &[u8]) -> Found {
+        let has_name =
+            |number: u32| self.entries.get(index(number)).is_some_and(|entry| entry.name().as_bytes() == name);
         Found { hash, number: self.numbers.get(hash, has_name) }
     }
 
@@ -295,6 +329,11 @@ impl<T: Named> Names<T> {
     /// The same, to be changed.
     pub(super) fn at_mut(&mut self, number: u32) -> &mut T {
         self.entries.get_mut(index(number)).unwrap_or_else(|| unreachable!("a number is given with its entry"))
+    }
+
+    /// All, in the order they came.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = T> {
+        self.entries.into_iter()
     }
 
     /// All, in the order they came.

@@ -228,12 +228,12 @@ impl Tail {
     /// Takes in an event that was read from the log, if it fits what was taken in of its stream.
     pub(crate) fn record_read(
         &mut self,
-        stream: &str,
+        stream: &[u8],
         version: Version,
         place: Place,
         correlation_id: Option<&str>,
     ) -> Result<(), Misfit> {
-        let found = self.streams.find(stream);
+        let found = self.streams.find_bytes(stream);
         let event = number(self.places.len());
         match found.number {
             Some(known) => {
@@ -244,6 +244,7 @@ impl Tail {
                 known.numbers.push(event);
             }
             None => {
+                let stream = str::from_utf8(stream).map_err(|_| Misfit::Name)?;
                 let stream = StreamId::new(stream).map_err(|_| Misfit::Name)?;
                 if version == Version::ZERO {
                     return Err(Misfit::Version);
@@ -466,5 +467,6 @@ fn posting_events(known: &StreamTail) -> usize {
     if forgets { events.min(POSTING_EVENTS_MAX) - 1 } else { POSTING_EVENTS_MAX }
 }
 
+mod join;
 #[cfg(test)]
 mod tests;

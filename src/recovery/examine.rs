@@ -37,6 +37,8 @@ pub(crate) struct Inventory {
     pub(crate) seals: Vec<Sequence>,
     /// Files that never became what they were for.
     pub(crate) temporary: Vec<String>,
+    /// How long these are together.
+    pub(crate) temporary_bytes: u64,
 }
 
 /// Lists the log's folder.
@@ -55,6 +57,7 @@ pub(crate) fn inventory(disk: &dyn Disk, directory: &Path) -> Result<Inventory> 
             inventory.stubs.push(first);
         } else if entry.name.ends_with(TEMPORARY) {
             inventory.temporary.push(entry.name.clone());
+            inventory.temporary_bytes += entry.length;
         }
     }
     inventory.segments.sort_unstable();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::examine::QUARANTINE;
+use super::examine::{Inventory, QUARANTINE};
 use super::walk::size;
 use crate::disk::{self, Disk, DiskFile, EntryKind, OpenMode};
 use crate::error::{Error, Result};
@@ -155,4 +155,22 @@ pub(crate) fn remove_temporary(disk: &dyn Disk, directory: &Path, names: &[Strin
         disk.remove(&directory.join(name)).map_err(|source| Error::from_io(format!("remove log/{name}"), source))?;
     }
     Ok(to_u64(names.len()))
+}
+
+/// Files that have no name any more. Their room is free when this is dropped, which takes as long as they are large.
+pub(crate) type Unnamed = Vec<Arc<dyn DiskFile>>;
+
+/// As [`remove_temporary`], but for the room of files that are large: a spare segment that a killed writer leaves behind is full of
+/// zeros, and to free it takes as long as a third of an open.
+///
+/// # Errors
+/// As [`remove_temporary`].
+pub(crate) fn unname_temporary(disk: &dyn Disk, directory: &Path, found: &Inventory) -> Result<(u64, Unnamed)> {
+    const LARGE_BYTES: u64 = 4 * 1024 * 1024;
+    let mut unnamed = Unnamed::new();
+    if found.temporary_bytes >= LARGE_BYTES {
+        // What cannot be opened is freed at once.
+        unnamed.extend(found.temporary.iter().flat_map(|name| disk.open(&directory.join(name), OpenMode::Read)));
+    }
+    Ok((remove_temporary(disk, directory, &found.temporary)?, unnamed))
 }

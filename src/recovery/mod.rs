@@ -7,6 +7,7 @@
 pub(crate) mod examine;
 pub(crate) mod execute;
 pub(crate) mod fill;
+pub(crate) mod halves;
 pub(crate) mod plan;
 pub(crate) mod rebuild;
 pub(crate) mod report;

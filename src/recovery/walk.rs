@@ -104,6 +104,8 @@ pub(crate) struct Walk {
     pub(crate) segments_read: u64,
     pub(crate) bytes_read: u64,
     pub(crate) events: u64,
+    /// The promise before the last one.
+    settled: Sequence,
 }
 
 impl Walk {
@@ -145,6 +147,31 @@ impl Walk {
             segments_read: 0,
             bytes_read: 0,
             events: 0,
+            settled: Sequence::ZERO,
+        }
+    }
+
+    /// What one walk would have seen that began where this one did and ended where `later` did, which began where this one ended.
+    pub(crate) fn join(self, later: Self) -> Self {
+        let (promised, settled) = if later.promised > self.promised {
+            // Of what `later` takes for settled, only what is above all that was promised before is news.
+            (later.promised, later.settled.max(self.promised))
+        } else {
+            (self.promised, self.settled)
+        };
+        let mut unsettled = later.unsettled;
+        if later.segment == self.segment {
+            unsettled.follow(self.unsettled);
+        }
+        unsettled.settle_before_last(settled);
+        Self {
+            promised,
+            settled,
+            unsettled,
+            segments_read: self.segments_read + later.segments_read - 1,
+            bytes_read: self.bytes_read + later.bytes_read,
+            events: self.events + later.events,
+            ..later
         }
     }
 }
@@ -171,9 +198,39 @@ impl UnsettledFrames {
         }
     }
 
+    /// The same, but for the last frame: a promise settles what stands before the frame that makes it.
+    fn settle_before_last(&mut self, sequence: Sequence) {
+        let last = self.frames.pop_back();
+        self.settle(sequence);
+        self.frames.extend(last);
+    }
+
+    /// Puts `earlier` before them.
+    fn follow(&mut self, mut earlier: Self) {
+        earlier.frames.append(&mut self.frames);
+        self.frames = earlier.frames;
+    }
+
     /// Where the first of them starts.
     pub(crate) fn start(&self) -> Option<u64> {
         self.frames.front().map(|(offset, _)| *offset)
+    }
+}
+
+/// Where a walk ends at the latest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// Behind the frame that holds this sequence.
+    pub(crate) through: Sequence,
+    /// At the first frame that does not begin before this offset in this segment.
+    pub(crate) before: Option<(Sequence, u64)>,
+}
+
+impl Bound {
+    /// Whether a walk that stands there has come to it.
+    pub(crate) fn is_reached(&self, segment: Sequence, position: &Position) -> bool {
+        let is_there = |(last, offset)| segment > last || (segment == last && position.offset >= offset);
+        position.next > self.through || self.before.is_some_and(is_there)
     }
 }
 
@@ -189,6 +246,20 @@ pub(crate) fn walk(
     visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
     finished: &mut dyn FnMut(Sequence, Position) -> Result<()>,
 ) -> Result<Walk> {
+    walk_to(files, start, Bound { through: bound, before: None }, visit, finished)
+}
+
+/// The same, to any bound.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn walk_to(
+    files: &Arc<LogFiles>,
+    start: Start,
+    bound: Bound,
+    visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
+    finished: &mut dyn FnMut(Sequence, Position) -> Result<()>,
+) -> Result<Walk> {
     let mut totals = Totals::default();
     let mut start = start;
     loop {
@@ -199,8 +270,9 @@ pub(crate) fn walk(
         let mut scanner = scanner(&segment, &file, start.position)?;
         let stop = scan(&mut scanner, &segment, bound, &mut totals, &mut unsettled, visit)?;
         let end = scanner.position();
+        let is_bounded = bound.is_reached(segment.first, &end);
         totals.segments_read += 1;
-        if let Some(following) = following.filter(|_| end.next <= bound) {
+        if let Some(following) = following.filter(|_| !is_bounded) {
             totals.bytes_read += scanner.bytes_read();
             let header = files.header(&following)?;
             check_join(&segment, end, stop, &header)?;
@@ -212,7 +284,7 @@ pub(crate) fn walk(
             continue;
         }
         let io = |source| LogFiles::io(segment.first, "read", source);
-        let ahead = if end.next > bound {
+        let ahead = if is_bounded {
             Ahead { content_end: end.offset, promise: None }
         } else {
             scanner.look_ahead().map_err(io)?
@@ -227,6 +299,7 @@ pub(crate) fn walk(
             segments_read: totals.segments_read,
             bytes_read: totals.bytes_read + scanner.bytes_read(),
             events: totals.events,
+            settled: totals.settled,
         });
     }
 }
@@ -351,13 +424,13 @@ fn scanner(segment: &Segment, file: &Arc<dyn DiskFile>, position: Position) -> R
 fn scan(
     scanner: &mut Scanner,
     segment: &Segment,
-    bound: Sequence,
+    bound: Bound,
     totals: &mut Totals,
     unsettled: &mut UnsettledFrames,
     visit: &mut dyn FnMut(&FrameRef<'_>) -> Result<()>,
 ) -> Result<Stop> {
     loop {
-        if scanner.position().next > bound {
+        if bound.is_reached(segment.first, &scanner.position()) {
             return Ok(Stop::Full);
         }
         let frame = match scanner.step().map_err(|source| LogFiles::io(segment.first, "read", source))? {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::recovery::execute::Unnamed;
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
 /// The signals between the store and its housekeeping thread.
@@ -11,6 +12,8 @@ pub(crate) struct Chores {
     changed: Condvar,
     /// Whether the thread sleeps until it is woken.
     is_parked: AtomicBool,
+    /// What the open has left to be freed.
+    unnamed: Mutex<Unnamed>,
 }
 
 #[derive(Debug, Default)]
@@ -20,6 +23,17 @@ struct State {
 }
 
 impl Chores {
+    /// With files whose room is to be freed first.
+    pub(crate) fn freeing(unnamed: Unnamed) -> Self {
+        Self { unnamed: Mutex::new(unnamed), ..Self::default() }
+    }
+
+    /// Frees what the open has left.
+    pub(crate) fn free(&self) {
+        let unnamed = std::mem::take(&mut *self.unnamed.lock());
+        drop(unnamed);
+    }
+
     /// Called by every commit: wakes the thread if it has gone to sleep for good. One load where it has not.
     pub(crate) fn note_activity(&self) {
         if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::AcqRel) {

@@ -66,6 +66,8 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<std::thread::JoinHandle<()>>
 
 fn run(weak: &Weak<Shared>) {
     let mut keeper = Housekeeper::default();
+    // Before a spare takes room.
+    weak.upgrade().into_iter().for_each(|shared| shared.chores.free());
     loop {
         let Some(shared) = weak.upgrade() else { return };
         let guard = PanicGuard { shared: &shared };

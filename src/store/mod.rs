@@ -240,6 +240,9 @@ impl Store {
     fn start(opened: open::Opened) -> Result<Self> {
         let shared = Arc::new(opened.shared);
         let thread = if shared.options.background { Some(housekeeping::start(&shared)?) } else { None };
+        if thread.is_none() {
+            shared.chores.free();
+        }
         Ok(Self { owner: Arc::new(Owner { shared, thread: Mutex::new(thread), lock: Mutex::new(Some(opened.lock)) }) })
     }
 

@@ -32,7 +32,8 @@ use crate::log::roll::{Filling, Room, Spare, TEMPORARY};
 use crate::log::scan::Position;
 use crate::log::writer::{self, LogEnd, LogWriter, WriterOptions};
 use crate::recovery::examine::{self, CONTROL, INDEX, LOG, LastSegment};
-use crate::recovery::fill::Filler;
+use crate::recovery::execute::Unnamed;
+use crate::recovery::halves;
 use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::report::PhaseTimer;
 use crate::recovery::walk::{self, Start, Walk};
@@ -62,6 +63,8 @@ struct Opening<'a, 'b> {
     session: u64,
     timer: PhaseTimer,
     report: RecoveryReport,
+    /// Freed beside the store's first commits, or as soon as there may be need of their room.
+    unnamed: Unnamed,
 }
 
 /// What the index says, and where the walk of the log starts because of it.
@@ -127,6 +130,7 @@ pub(crate) fn open_with(
         session: 1,
         timer: PhaseTimer::start(Arc::clone(&options.clock)),
         report: RecoveryReport { opened_at: options.clock.now(), was_created, ..RecoveryReport::default() },
+        unnamed: Unnamed::new(),
     };
     let shared = opening.run(latch)?;
     observe::opened(&span, &shared.report);
@@ -247,20 +251,14 @@ impl Opening<'_, '_> {
         let start = start_of_walk(&files, index.watermark.as_ref())?;
         let keeps_tail = index.rebuild.is_none() || files.count() == 1;
         let keeps_tail = keeps_tail && !sabotage::has(Defect::ForgetTailOfWalk);
-        let mut filler = Filler::default();
-        let take =
-            &mut |frame: &crate::format::frame::FrameRef<'_>| if keeps_tail { filler.take(frame) } else { Ok(()) };
         let is_closed = index.watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
         let is_whole = is_closed && (sabotage::has(Defect::TrustCloseMark) || walk::ends_at(&files, start)?);
-        let walked = if is_whole {
+        let (mut walked, tail) = if is_whole {
             // The last writer closed the log, and the index covers all of it: there is nothing to read.
-            Ok(Walk::of_nothing(start))
+            (Walk::of_nothing(start), Tail::default())
         } else {
-            walk::walk(&files, start, Sequence::MAX, take, &mut |_, _| Ok(()))
+            halves::walk(&files, start, Sequence::MAX, keeps_tail)?
         };
-        // What does not fit came before what the walk met.
-        let tail = filler.finish()?;
-        let mut walked = walked?;
         walked.check_start(&files, start, index.watermark.as_ref())?;
         self.timer.end("walk");
         let witnesses = Witnesses {
@@ -275,7 +273,7 @@ impl Opening<'_, '_> {
         walked.unsettled.settle(witnesses.clean_close);
         self.note_walk(&files, &walked, &witnesses, index, control.clean.map(|clean| clean.last));
         self.timer.end("decide");
-        self.carry_out(&files, &mut last, &mut walked, decision, &inventory.temporary)?;
+        self.carry_out(&files, &mut last, &mut walked, decision, inventory)?;
         Ok(RecoveredLog { files, last, position: walked.position, promised: walked.promised, tail })
     }
 
@@ -305,14 +303,17 @@ impl Opening<'_, '_> {
         last: &mut LastSegment,
         walked: &mut Walk,
         decision: Decision,
-        temporary: &[String],
+        found: &examine::Inventory,
     ) -> Result<()> {
         let (disk, first) = (Arc::clone(&self.disk), walked.segment);
         if let Decision::Refuse { expected, found } = decision {
             return Err(files::corrupt(first, walked.position.offset, walked.position.next, expected, found));
         }
         // Before anything is written: they are in the way on a full disk.
-        self.report.temporary_files_removed = execute::remove_temporary(disk.as_ref(), &self.directory, temporary)?;
+        let (removed, unnamed) = execute::unname_temporary(disk.as_ref(), &self.directory, found)?;
+        self.report.temporary_files_removed = removed;
+        let takes_no_room = decision == Decision::Clean && self.options.align == Align::Packed;
+        self.unnamed = if takes_no_room { unnamed } else { Unnamed::new() };
         match decision {
             Decision::Clean | Decision::Refuse { .. } => {}
             Decision::Cut { from, to } => {
@@ -362,7 +363,9 @@ impl Opening<'_, '_> {
         let removed = reserve::remove(self.disk.as_ref(), &self.directory)
             .map_err(|source| Error::from_io("give up log/reserve", source))?;
         self.report.reserve_was_given_up |= removed;
-        Ok(removed)
+        let has_freed = !self.unnamed.is_empty();
+        self.unnamed.clear();
+        Ok(removed || has_freed)
     }
 
     /// Finds the reserve, or makes it; that there is no room for it is no reason to refuse service.
@@ -370,6 +373,9 @@ impl Opening<'_, '_> {
         let disk = self.disk.as_ref();
         let reserve = Reserve::find(disk, &self.directory, self.options.reserve());
         self.report.reserve_was_missing = !self.report.was_created && reserve.is_missing();
+        if reserve.is_missing() {
+            self.unnamed.clear();
+        }
         if let Err(error) = reserve.make(disk, &self.directory) {
             tracing::warn!(%error, "there is no reserve for a full disk");
         }
@@ -379,13 +385,14 @@ impl Opening<'_, '_> {
 
     /// A segment says how much of its end may be unsynced. Where this writer leaves more than the last one did, it goes on in a
     /// new segment; but one without events cannot have a successor, and gets a new header.
-    fn widen_cut_bound(&self, files: &LogFiles, last: &mut LastSegment, walked: &Walk) -> Result<()> {
+    fn widen_cut_bound(&mut self, files: &LogFiles, last: &mut LastSegment, walked: &Walk) -> Result<()> {
         let first = last.header.first_sequence;
         let cut_bound = self.writer_options().cut_bound;
         if walked.position.next != first || last.header.cut_bound >= cut_bound {
             return Ok(());
         }
         last.header.cut_bound = cut_bound;
+        self.unnamed.clear();
         let (directory, end) = (&files.directory, walked.position.offset);
         let (file, _) = execute::replace_by_copy(
             self.disk.as_ref(),
@@ -404,6 +411,7 @@ impl Opening<'_, '_> {
         let directory = self.root.join(INDEX);
         let provider = &self.environment.index;
         if let Some(anew) = &mut self.anew {
+            self.unnamed.clear();
             let last = log.position.next.previous();
             let (index, rebuilt) = anew.make(provider.as_ref(), self.root, self.store_id, &log.files, last)?;
             self.report.index = IndexUse::Rebuilt { reason: "it was asked for".into() };
@@ -428,6 +436,7 @@ impl Opening<'_, '_> {
         let index = match index {
             Some(index) => index,
             None => {
+                self.unnamed.clear();
                 provider.remove(&directory)?;
                 provider.open(&directory, self.store_id)?
             }
@@ -507,7 +516,7 @@ impl Opening<'_, '_> {
             follower: None,
             spare,
             reserve,
-            chores: Chores::default(),
+            chores: Chores::freeing(std::mem::take(&mut self.unnamed)),
             watch: Watch::new(),
             acknowledged: Acknowledged::default(),
             keeping: Default::default(),

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::control::Control;
 use crate::format::identity::Identity;
 use crate::index::checkpoints::Checkpoints;
+use crate::index::tail::Tail;
 use crate::index::{Index, IndexProvider, MemoryIndexProvider};
 use crate::limits;
 use crate::log::files::{self, LogFiles};
@@ -28,7 +29,7 @@ use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
 use crate::recovery::RecoveryReport;
 use crate::recovery::examine::{self, INDEX, LOG};
-use crate::recovery::fill::Filler;
+use crate::recovery::halves;
 use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
 use crate::recovery::walk::{self, Walk};
 use crate::snapshot::Snapshots;
@@ -101,16 +102,13 @@ fn open_beside(environment: &Environment, root: &Path, store_id: StoreId, standi
     let bound = if shows_durable_only { control.durable } else { Sequence::MAX };
     let watermark = index.watermark();
     let start = start_of_walk(&log_files, watermark.as_ref())?;
-    let mut filler = Filler::default();
     let is_closed = !has_writer && watermark.is_some_and(|mark| control.is_covered_by(mark.log_end()));
     let is_whole = is_closed && walk::ends_at(&log_files, start)?;
-    let walked = if is_whole {
-        Ok(Walk::of_nothing(start))
+    let (walked, mut tail) = if is_whole {
+        (Walk::of_nothing(start), Tail::default())
     } else {
-        walk::walk(&log_files, start, bound, &mut |frame| filler.take(frame), &mut |_, _| Ok(()))
+        halves::walk(&log_files, start, bound, true)?
     };
-    // What does not fit came before what the walk met.
-    let (mut tail, walked) = (filler.finish()?, walked?);
     walked.check_start(&log_files, start, watermark.as_ref())?;
     let witnesses = Witnesses {
         index: watermark.map_or(Sequence::ZERO, |mark| mark.sequence),

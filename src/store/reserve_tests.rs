@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::disk::sim::{CrashOptions, Failure, Fault, OperationKind, Random, SimulatedDisk, SimulationOptions};
+use crate::disk::{Disk, OpenMode};
 use crate::index::MemoryIndexProvider;
 
 const ROOT: &str = "/store";
@@ -513,4 +514,30 @@ fn the_reserve_has_limits() {
     }
     assert_eq!(Options::new().reserve(), RESERVE_BYTES_DEFAULT);
     assert_eq!(Options::new().preallocation(Preallocation::Grow).reserve(), 0);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_removed_and_its_room_is_there_when_it_is_needed() {
+    let spare = PathBuf::from("/store/log/spare.tmp");
+    for has_reserve in [true, false] {
+        let world = World::default();
+        let store = world.open(options());
+        store.commit(plain("before")).unwrap();
+        store.close().unwrap();
+        let file = world.disk.open(&spare, OpenMode::CreateNew).unwrap();
+        file.allocate(5 * 1024 * 1024).unwrap();
+        drop(file);
+        if !has_reserve {
+            world.disk.remove(&PathBuf::from("/store/log/reserve")).unwrap();
+        }
+        world.leave(Some(0));
+        let store = world.open(options());
+        let report = store.recovery_report();
+        assert_eq!((report.temporary_files_removed, report.reserve_bytes), (1, RESERVE_BYTES));
+        assert!(!world.disk.files().contains(&spare));
+        assert!(world.disk.room(&spare).unwrap().unwrap().free_bytes > 4 * 1024 * 1024);
+        store.commit(plain("after")).unwrap();
+        assert_eq!(all(&store), ["before", "after"]);
+        store.close().unwrap();
+    }
 }

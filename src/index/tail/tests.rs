@@ -257,7 +257,7 @@ fn a_commit_without_events_in_a_stream_does_not_make_it_known() {
 fn what_was_read_is_taken_in_as_what_was_written() {
     let (mut read, mut written) = (Tail::default(), Tail::default());
     for (version, sequence, id) in [(5, 1, None), (6, 2, Some("p"))] {
-        read.record_read("a", Version::new(version), place(sequence, 1), id).unwrap();
+        read.record_read(b"a", Version::new(version), place(sequence, 1), id).unwrap();
         written.record_named(&stream("a"), [(Version::new(version), place(sequence, 1), id)]);
     }
     read.set_end(end(2));
@@ -269,8 +269,9 @@ fn what_was_read_is_taken_in_as_what_was_written() {
 #[test]
 fn what_was_read_and_does_not_fit_is_not_taken_in() {
     let mut tail = Tail::default();
-    tail.record_read("a", Version::new(5), place(1, 1), None).unwrap();
-    let mut misfit = |name, version| tail.record_read(name, Version::new(version), place(2, 1), None).unwrap_err();
+    tail.record_read(b"a", Version::new(5), place(1, 1), None).unwrap();
+    let mut misfit =
+        |name: &str, version| tail.record_read(name.as_bytes(), Version::new(version), place(2, 1), None).unwrap_err();
     assert_eq!(misfit("a", 5), Misfit::Version);
     assert_eq!(misfit("a", 7), Misfit::Version);
     assert_eq!(misfit("b", 0), Misfit::Version);
@@ -284,4 +285,65 @@ fn a_successor_is_empty_and_takes_in_what_follows() {
     assert_eq!((next.events(), next.bytes(), next.head("a"), next.end()), (0, 0, None, None));
     next.record_named(&stream("a"), [(Version::new(15), place(200, 199), None)]);
     assert_eq!(next.first_version("a"), Some(Version::new(15)));
+}
+
+/// Events of streams `a` and `b`, and from the hundredth on `c`, each with a key and every third with a correlation id, as a walk
+/// meets them.
+fn walked(tail: &mut Tail, sequences: impl IntoIterator<Item = u64>) {
+    let stream_of = |sequence: u64| if sequence > 100 { sequence % 3 } else { sequence % 2 };
+    for sequence in sequences {
+        let id = sequence.is_multiple_of(3).then(|| format!("c-{}", sequence % 4));
+        let name = match stream_of(sequence) {
+            0 => b"a",
+            1 => b"b",
+            _ => b"c",
+        };
+        let version = (1..=sequence).filter(|other| stream_of(*other) == stream_of(sequence)).count() as u64;
+        let segment = 1 + (sequence - 1) / 60 * 60;
+        tail.record_read(name, Version::new(version), place(sequence, segment), id.as_deref()).unwrap();
+        let entry = KeyEntry { content_hash: [1; 32], segment: Sequence::new(segment), frame_offset: 64 };
+        tail.record_key(format!("key-{sequence}"), entry);
+        tail.note_checkpoint(format!("name-{}", sequence % 5), Sequence::new(sequence));
+    }
+}
+
+#[test]
+fn two_tails_that_are_joined_anywhere_are_one() {
+    let told = |tail: &mut Tail| {
+        tail.set_end(end(200));
+        format!("{:?} {:?} {} {}", tail.to_batch(), tail.take_checkpoints(), tail.bytes(), tail.events())
+    };
+    let mut whole = Tail::default();
+    walked(&mut whole, 1..=200);
+    let whole = told(&mut whole);
+    for cut in [0, 1, 59, 60, 61, 99, 100, 101, 150, 199, 200] {
+        let mut first = Tail::default();
+        let mut second = first.successor();
+        walked(&mut first, 1..=cut);
+        walked(&mut second, cut + 1..=200);
+        assert!(first.join(second));
+        assert_eq!(told(&mut first), whole, "{cut}");
+    }
+}
+
+#[test]
+fn a_tail_that_does_not_follow_is_not_taken_in() {
+    let later = |record: &dyn Fn(&mut Tail)| {
+        let (mut first, mut second) = (Tail::default(), Tail::default());
+        walked(&mut first, 1..=50);
+        let before = format!("{first:?}");
+        second.record_read(b"d", Version::new(9), place(51, 1), None).unwrap();
+        record(&mut second);
+        let joined = first.join(second);
+        assert!(joined || format!("{first:?}") == before, "nothing has changed");
+        joined.then(|| first.head("a").unwrap().version.get())
+    };
+    assert_eq!(later(&|_| ()), Some(25));
+    for (version, expected) in [(25, None), (26, Some(26)), (27, None)] {
+        let record = |tail: &mut Tail| tail.record_read(b"a", Version::new(version), place(52, 1), None).unwrap();
+        assert_eq!(later(&record), expected);
+    }
+    let entry = KeyEntry { content_hash: [1; 32], segment: Sequence::FIRST, frame_offset: 64 };
+    assert_eq!(later(&|tail| tail.record_key("key-7".into(), entry)), None);
+    assert_eq!(later(&|tail| tail.record_key("key-51".into(), entry)), Some(25));
 }
