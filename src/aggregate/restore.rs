@@ -11,6 +11,7 @@ use std::panic::resume_unwind;
 use super::pass::{Pass, Slot};
 use super::{Aggregate, Loaded, Repository};
 use crate::error::{ErrorKind, Result};
+use crate::index::StreamHead;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::sync::{AtomicU64, Ordering};
@@ -196,8 +197,7 @@ impl<A: Aggregate> Repository<A> {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Vec<Slot<A>>, RestoreWay)> {
         let end = options.sequence_max.min(self.store().last_sequence());
-        let slots = spread(options.threads, ids, |id| self.start(id, options));
-        let mut slots = slots.into_iter().collect::<Result<Vec<_>>>()?;
+        let mut slots = self.start_all(ids, options)?;
         let behind = slots.iter().filter(|slot| slot.events(options.version_max) > 0);
         let first = behind.clone().filter_map(|slot| slot.state.as_ref().ok()).map(|loaded| loaded.last_event_sequence);
         let first = first.min().map_or(end, |before| before.min(end));
@@ -216,8 +216,7 @@ impl<A: Aggregate> Repository<A> {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%error, "a pass over the log met damage; each aggregate is read by itself");
                     let ids = slots.into_iter().map(|slot| slot.aggregate_id).collect();
-                    let started = spread(options.threads, ids, |id| self.start(id, options));
-                    slots = started.into_iter().collect::<Result<Vec<_>>>()?;
+                    slots = self.start_all(ids, options)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -232,13 +231,30 @@ impl<A: Aggregate> Repository<A> {
         Ok((slots, RestoreWay::EachByItself))
     }
 
-    /// Where an aggregate's restoring starts.
-    fn start(&self, aggregate_id: String, options: &RestoreOptions<'_>) -> Result<Slot<A>> {
+    /// Where the restoring of each starts.
+    fn start_all(&self, ids: Vec<String>, options: &RestoreOptions<'_>) -> Result<Vec<Slot<A>>> {
+        let streams: Result<Vec<_>> = ids.iter().map(|id| Self::stream(id)).collect();
+        let prefix = format!("{}-", A::AGGREGATE_TYPE);
+        // Where an id makes no stream's name, each is looked at by itself.
+        let heads = streams.map_or(Ok(None), |streams| self.store().stream_heads(&prefix, &streams))?;
+        let heads = heads.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
+        let asked: Vec<_> = ids.into_iter().zip(heads).collect();
+        spread(options.threads, asked, |(id, head)| self.start(id, head, options)).into_iter().collect()
+    }
+
+    /// Where an aggregate's restoring starts. Its stream's head is looked up where it is not at hand.
+    fn start(
+        &self,
+        aggregate_id: String,
+        head: Option<Option<StreamHead>>,
+        options: &RestoreOptions<'_>,
+    ) -> Result<Slot<A>> {
         let stream = match Self::stream(&aggregate_id) {
             Ok(stream) => stream,
             Err(error) => return Ok(Slot { aggregate_id, stream: None, state: Err(error), head: Version::ZERO }),
         };
-        let head = self.store().stream_head(&stream)?.map_or(Version::ZERO, |head| head.version);
+        let head = head.map_or_else(|| self.store().stream_head(&stream), Ok)?;
+        let head = head.map_or(Version::ZERO, |head| head.version);
         let loaded = if options.use_snapshots {
             let at_hand = options.snapshots.and_then(|snapshots| snapshots.get(&aggregate_id));
             self.start_from(at_hand, &aggregate_id, options.sequence_max, options.version_max)

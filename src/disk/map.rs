@@ -120,7 +120,7 @@ impl fmt::Debug for GrowingMapping {
 pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     // The last byte too: what does not start with a line reaches into one more.
-    for byte in bytes.iter().step_by(CACHE_LINE_BYTES).chain(bytes.last()) {
+    for byte in bytes.chunks(CACHE_LINE_BYTES).filter_map(<[u8]>::first).chain(bytes.last()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, and it faults at no address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };

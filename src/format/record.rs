@@ -317,8 +317,13 @@ impl RecordRef<'_> {
         (event.sequence, event.timestamp) = (sequence, timestamp);
         (event.version, event.id) = (self.version, self.id);
         (event.schema_version, event.codec) = (self.schema_version, self.codec);
-        event.tags = read_tags(self.tags).ok_or(RecordDefect::Malformed)?;
-        event.metadata = read_metadata(self.metadata).ok_or(RecordDefect::Malformed)?;
+        // Most events have neither, as the one before had neither.
+        if !self.tags.is_empty() || !event.tags.is_empty() {
+            event.tags = read_tags(self.tags).ok_or(RecordDefect::Malformed)?;
+        }
+        if !self.metadata.is_empty() || !event.metadata.is_empty() {
+            event.metadata = read_metadata(self.metadata).ok_or(RecordDefect::Malformed)?;
+        }
         event.payload.clear();
         event.payload.extend_from_slice(self.payload);
         Ok(())
@@ -409,11 +414,13 @@ fn take_tags<'a>(fields: &mut Bytes<'a>) -> Option<&'a [u8]> {
     start.get(..start.len() - fields.rest().len())
 }
 
+#[inline]
 fn read_tags(bytes: &[u8]) -> Option<Vec<String>> {
+    if bytes.is_empty() { Some(Vec::new()) } else { read_some_tags(bytes) }
+}
+
+fn read_some_tags(bytes: &[u8]) -> Option<Vec<String>> {
     let mut fields = Bytes::new(bytes);
-    if bytes.is_empty() {
-        return Some(Vec::new());
-    }
     (0..fields.u8()?).map(|_| text(fields.short()?)).collect()
 }
 
@@ -445,11 +452,13 @@ fn write_metadata(buffer: &mut Vec<u8>, metadata: &Metadata) -> Result<()> {
     Ok(())
 }
 
+#[inline]
 fn read_metadata(bytes: &[u8]) -> Option<Metadata> {
+    if bytes.is_empty() { Some(Metadata::default()) } else { read_some_metadata(bytes) }
+}
+
+fn read_some_metadata(bytes: &[u8]) -> Option<Metadata> {
     let mut metadata = Metadata::default();
-    if bytes.is_empty() {
-        return Some(metadata);
-    }
     let mut fields = Bytes::new(bytes);
     let flags = fields.u8()?;
     let mut optional = |flag: u8| -> Option<Option<String>> {

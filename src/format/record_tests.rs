@@ -48,6 +48,21 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn what_an_event_held_before_is_not_in_a_copy_made_in_its_place() {
+    let plain = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::JSON, b"{}".to_vec());
+    let sequence = Sequence::new(5);
+    let fresh =
+        |bytes: &[u8]| read(bytes, salt(), 568, sequence).unwrap().0.to_event(sequence, Timestamp::EPOCH).unwrap();
+    let [full, plain] = [sample(), plain].map(|event| record(&event, 568, sequence));
+    let mut event = fresh(&full);
+    for bytes in [&plain, &plain, &full, &full, &plain] {
+        let (read, _) = read(bytes, salt(), 568, sequence).unwrap();
+        read.copy_to(&mut event, sequence, Timestamp::EPOCH).unwrap();
+        assert_eq!(event, fresh(bytes));
+    }
+}
+
+#[test]
 fn every_flipped_bit_is_seen() {
     let bytes = record(&sample(), 568, Sequence::new(5));
     for bit in 0..bytes.len() * 8 {

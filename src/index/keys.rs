@@ -153,14 +153,19 @@ impl<'a> Reader<'a> {
     /// Seven bits a byte, the lowest first, the highest bit set on all but the last.
     #[inline]
     fn varint(&mut self) -> Result<u64> {
-        // Most steps are small.
-        if let Some((byte, rest)) = self.rest.split_first()
-            && *byte < 0x80
-        {
-            self.rest = rest;
-            return Ok(u64::from(*byte));
-        }
-        self.long_varint()
+        // Most have few bytes.
+        let low = |byte: u8| u64::from(byte & 0x7f);
+        let (value, rest) = match self.rest {
+            [a, rest @ ..] if *a < 0x80 => (u64::from(*a), rest),
+            [a, b, rest @ ..] if *b < 0x80 => (low(*a) | u64::from(*b) << 7, rest),
+            [a, b, c, rest @ ..] if *c < 0x80 => (low(*a) | low(*b) << 7 | u64::from(*c) << 14, rest),
+            [a, b, c, d, rest @ ..] if *d < 0x80 => {
+                (low(*a) | low(*b) << 7 | low(*c) << 14 | u64::from(*d) << 21, rest)
+            }
+            _ => return self.long_varint(),
+        };
+        self.rest = rest;
+        Ok(value)
     }
 
     fn long_varint(&mut self) -> Result<u64> {

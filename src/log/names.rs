@@ -13,6 +13,8 @@ const SLOTS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     stream: Option<StreamId>,
+    /// Looked at before the table is: most events are of the type of the one before.
+    event_type: Option<EventType>,
     types: Slots<EventType>,
 }
 
@@ -28,8 +30,12 @@ impl Names {
 
     /// # Errors
     /// `InvalidInput`: it is no event type.
+    #[inline]
     pub(crate) fn event_type(&mut self, name: &str) -> Result<EventType> {
-        self.types.get(name, |name| EventType::new(name))
+        match &self.event_type {
+            Some(known) if known.as_str() == name => Ok(known.clone()),
+            _ => Ok(self.event_type.insert(self.types.get(name, |name| EventType::new(name))?).clone()),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod environment;
 #[cfg(feature = "futures")]
 mod event_stream;
 mod follow;
+mod heads;
 mod housekeeping;
 mod ids;
 mod info;
@@ -365,6 +366,11 @@ impl Store {
     /// `Io`: the index failed.
     pub fn stream_head(&self, stream: &StreamId) -> Result<Option<StreamHead>> {
         self.shared().head(stream)
+    }
+
+    /// The heads of many streams whose names start with `prefix`; `None` where it is no dearer to ask for each.
+    pub(crate) fn stream_heads(&self, prefix: &str, streams: &[StreamId]) -> Result<Option<Vec<Option<StreamHead>>>> {
+        self.shared().heads(prefix, streams)
     }
 
     /// Streams whose name starts with `prefix`, by name.

@@ -49,6 +49,8 @@ mod transfers_cut_short;
 mod consumers;
 #[path = "correlation_tests.rs"]
 mod correlations;
+#[path = "heads_tests.rs"]
+mod heads;
 #[cfg(feature = "simulation")]
 #[path = "keep_index_tests.rs"]
 mod keeps_index;

@@ -103,6 +103,22 @@ fn golden_bytes_of_a_posting() {
 }
 
 #[test]
+fn integers_of_every_length_are_read_and_no_part_of_one() {
+    for bit in 0..64u32 {
+        for number in [(1u64 << bit) - 1, 1 << bit, (1 << bit) + 1] {
+            let mut bytes = vec![FORMAT];
+            put_varint(&mut bytes, number);
+            let mut reader = Reader::new("integer", &bytes).unwrap();
+            assert_eq!(reader.varint().unwrap(), number);
+            reader.end().unwrap();
+            for length in 1..bytes.len() {
+                assert!(Reader::new("integer", &bytes[..length]).unwrap().varint().is_err(), "{number}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_scattered_event_takes_five_to_eight_bytes() {
     // Goal: the size that the index was dimensioned with. Method: every hundredth and every ten-thousandth commit of
     // a log with commits of 256 bytes is of the stream; where the segment changes, it takes a few more.
