@@ -299,11 +299,15 @@ impl LogWriter {
         }
         assert!(position.offset <= self.capacity, "a batch fits its segment");
         self.zero_ahead(position.offset)?;
-        let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
         self.is_dirty = true;
         self.groups += 1;
-        disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
-            .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
+        let written = if let [commit] = &*batch {
+            disk::write_all_at(self.file.as_ref(), &[commit.as_ref().draft.completed()], self.position.offset)
+        } else {
+            let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
+            disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
+        };
+        written.map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
         let padding = batch.iter().map(|commit| commit.as_ref().draft.padding_bytes()).sum();
         self.files.measures.wrote(position.offset - self.position.offset, padding);
         for commit in batch.iter().map(AsRef::as_ref) {
