@@ -56,12 +56,11 @@ impl Draft {
         Ok(draft)
     }
 
-    /// An empty one in the same memory.
-    pub(crate) fn emptied(self) -> Self {
-        let Self { mut bytes, mut records, .. } = self;
-        bytes.clear();
-        records.clear();
-        Self { bytes, records, ..Self::default() }
+    /// Makes it an empty one in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        (self.key_bytes, self.body_bytes, self.is_closed) = (0, 0, false);
     }
 
     /// Makes room for so many events, whose records take so many bytes.
@@ -139,6 +138,7 @@ impl Draft {
         &self.bytes
     }
 
+    #[inline]
     pub(crate) fn event_count(&self) -> usize {
         self.records.len()
     }
@@ -149,18 +149,22 @@ impl Draft {
     }
 
     /// How long it will be at most, padding to 8 included.
+    #[inline]
     pub(crate) fn bytes_max(&self) -> u64 {
         to_u64(HEADER_BYTES + self.body_bytes).next_multiple_of(ALIGNMENT)
     }
 
     /// Where each record lies from the start of the frame.
+    #[inline]
     pub(crate) fn record_offsets(&self) -> impl Iterator<Item = u32> + '_ {
         self.records.iter().map(|record| length_u32(record.offset))
     }
 
     /// The correlation id of each event, `None` where it has none.
+    #[inline]
     pub(crate) fn correlation_ids(&self) -> impl Iterator<Item = Option<&str>> {
-        self.records.iter().map(|record| record::correlation_id_in(self.bytes.get(record.offset..)?))
+        let correlation_id = |record: &DraftRecord| record::correlation_id_in(self.bytes.get(record.offset..)?);
+        self.records.iter().map(move |record| if record.has_metadata { correlation_id(record) } else { None })
     }
 
     /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be

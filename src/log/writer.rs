@@ -53,13 +53,14 @@ pub(crate) struct Run {
 
 impl Run {
     /// The version of each event.
+    #[inline]
     pub(crate) fn versions(self) -> impl Iterator<Item = Version> {
         (0..to_u64(self.events)).map(move |number| self.version_first.plus(number))
     }
 }
 
 /// A commit with its sequences and versions, to be written.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) draft: Draft,
     pub(crate) first_sequence: Sequence,
@@ -71,6 +72,15 @@ pub(crate) struct Pending {
     pub(crate) committed_at: Option<Timestamp>,
     /// Where its frame was written.
     pub(crate) place: Option<FrameAt>,
+}
+
+impl Pending {
+    /// Makes it an empty one in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.draft.clear();
+        self.runs.clear();
+        (self.may_use_reserve, self.committed_at, self.place) = (false, None, None);
+    }
 }
 
 /// Where a frame lies.
