@@ -301,7 +301,7 @@ fn repair_record(bytes: &mut [u8], start: usize, offset: u64, sequence: Sequence
     let length = record::stated_length(record).filter(|length| *length <= record.len())?;
     let body_crc = crc32(record.get(record::HEADER_BYTES..length)?);
     let version = Version::new(Bytes::new(record.get(8..16)?).u64()?);
-    let draft = DraftRecord { offset: start, body_crc, has_id: true };
+    let draft = DraftRecord { offset: start, body_crc, has_id: true, has_metadata: false };
     Some((length, record::complete(bytes, draft, version, Salt::new(STORE, SEGMENT), offset, sequence)))
 }
 

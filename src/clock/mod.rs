@@ -52,9 +52,19 @@ fn system_elapsed() -> Duration {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    // The standard library's way takes twice as many instructions, and each commit asks twice.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn now(&self) -> Timestamp {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        // A wall clock before 1970 is a dead battery; store time then continues from the last event.
+        let micros = i64::from(u32::try_from(time.tv_nsec).unwrap_or(0) / 1_000);
+        Timestamp::from_micros(time.tv_sec.max(0).saturating_mul(1_000_000).saturating_add(micros))
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
     fn now(&self) -> Timestamp {
-        // A wall clock before 1970 is a dead battery; store time then continues from the last event.
+        // As above.
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::EPOCH.plus(since)
     }

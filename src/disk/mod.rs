@@ -317,17 +317,20 @@ pub(crate) fn write_all_at(file: &dyn DiskFile, parts: &[&[u8]], offset: u64) ->
             skip -= first.len();
             rest = others;
         }
-        if rest.is_empty() {
-            assert_eq!(skip, 0, "more was written than given");
-            return Ok(());
-        }
-        let slices: SmallVec<[io::IoSlice<'_>; 16]> = rest
-            .iter()
-            .take(PARTS_MAX)
-            .enumerate()
-            .map(|(index, part)| io::IoSlice::new(if index == 0 { part.get(skip..).unwrap_or_default() } else { part }))
-            .collect();
-        match file.write_at(&slices, place) {
+        let written = match rest {
+            [] => {
+                assert_eq!(skip, 0, "more was written than given");
+                return Ok(());
+            }
+            [part] => file.write_at(&[io::IoSlice::new(part.get(skip..).unwrap_or_default())], place),
+            [first, others @ ..] => {
+                let mut slices: SmallVec<[io::IoSlice<'_>; 16]> = SmallVec::with_capacity(rest.len().min(PARTS_MAX));
+                slices.push(io::IoSlice::new(first.get(skip..).unwrap_or_default()));
+                slices.extend(others.iter().take(PARTS_MAX - 1).map(|part| io::IoSlice::new(part)));
+                file.write_at(&slices, place)
+            }
+        };
+        match written {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(_) if sabotage::has(Defect::BelieveShortWrites) => return Ok(()),
             Ok(written) => {

@@ -254,7 +254,11 @@ impl DiskFile for OsFile {
 
     #[cfg(target_os = "linux")]
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pwritev(&self.file, parts, offset)?)
+        Ok(match parts {
+            // The system takes less time for a call without a list.
+            [part] => rustix::io::pwrite(&self.file, part, offset)?,
+            parts => rustix::io::pwritev(&self.file, parts, offset)?,
+        })
     }
 
     #[cfg(not(target_os = "linux"))]

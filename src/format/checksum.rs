@@ -59,9 +59,18 @@ const BLOCK_BYTES: usize = 16;
 #[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     let (blocks, rest) = bytes.split_at(bytes.len() - bytes.len() % BLOCK_BYTES);
+    if blocks.is_empty() {
+        return go_on(0, rest);
+    }
     let mut hasher = FRESH.clone();
     hasher.update(blocks);
     go_on(hasher.finalize(), rest)
+}
+
+/// The CRC-32 of what a checksum stands for and a word behind it, little-endian.
+#[inline]
+pub(crate) fn crc32_and_word(crc: u32, word: u32) -> u32 {
+    go_on(crc, &word.to_le_bytes())
 }
 
 /// The CRC-32 of what a checksum stands for and a few bytes behind it. Here and not in the crate, which makes two calls for them.
@@ -249,6 +258,8 @@ mod tests {
                 all.extend_from_slice(&(number * 7_919).to_le_bytes());
             }
             assert_eq!(gathering.finish(), crc32(&all), "{count}");
+            let one_by_one = (0..count).fold(crc32(b"key"), |crc, number| crc32_and_word(crc, number * 7_919));
+            assert_eq!(one_by_one, crc32(&all), "{count}");
         }
     }
 

@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::bytes::{index, length_u32};
-use super::checksum::{Gathering, Salt, crc32};
+use super::checksum::{Gathering, Salt, crc32, crc32_and_word};
 use super::frame::{ALIGNMENT, FLAG_KEY, FrameHeader, FrameKind, HASH_BYTES, HEADER_BYTES, MAGIC, to_u64};
-use super::record::{self, DraftRecord, RecordRef, set};
+use super::record::{self, DraftRecord, RecordRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::types::{EventId, NewEvent, NewEventRef, Sequence, StreamId, Timestamp, Version};
@@ -56,12 +56,11 @@ impl Draft {
         Ok(draft)
     }
 
-    /// An empty one in the same memory.
-    pub(crate) fn emptied(self) -> Self {
-        let Self { mut bytes, mut records, .. } = self;
-        bytes.clear();
-        records.clear();
-        Self { bytes, records, ..Self::default() }
+    /// Makes it an empty one in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        (self.key_bytes, self.body_bytes, self.is_closed) = (0, 0, false);
     }
 
     /// Makes room for so many events, whose records take so many bytes.
@@ -139,6 +138,7 @@ impl Draft {
         &self.bytes
     }
 
+    #[inline]
     pub(crate) fn event_count(&self) -> usize {
         self.records.len()
     }
@@ -149,35 +149,40 @@ impl Draft {
     }
 
     /// How long it will be at most, padding to 8 included.
+    #[inline]
     pub(crate) fn bytes_max(&self) -> u64 {
         to_u64(HEADER_BYTES + self.body_bytes).next_multiple_of(ALIGNMENT)
     }
 
     /// Where each record lies from the start of the frame.
+    #[inline]
     pub(crate) fn record_offsets(&self) -> impl Iterator<Item = u32> + '_ {
         self.records.iter().map(|record| length_u32(record.offset))
     }
 
     /// The correlation id of each event, `None` where it has none.
+    #[inline]
     pub(crate) fn correlation_ids(&self) -> impl Iterator<Item = Option<&str>> {
-        self.records.iter().map(|record| record::correlation_id_in(self.bytes.get(record.offset..)?))
+        let correlation_id = |record: &DraftRecord| record::correlation_id_in(self.bytes.get(record.offset..)?);
+        self.records.iter().map(move |record| if record.has_metadata { correlation_id(record) } else { None })
     }
 
     /// Completes the frame for its place; `versions` has one for each event. Returns the bytes and their checksum. May be
     /// called again for another place.
     pub(crate) fn complete(&mut self, place: FramePlace, versions: impl Iterator<Item = Version>) -> (&[u8], u32) {
+        /// So few checksums cost less one by one than what is gathered costs to begin with.
+        const FEW: usize = 8;
         assert!(self.is_closed, "only what is closed is completed");
-        let mut body_checksum =
-            Gathering::after(self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default());
-        let mut sequence = place.first_sequence;
-        for (draft, version) in self.records.iter().zip(versions) {
-            let offset = place.offset + to_u64(draft.offset);
-            let checksum = record::complete(&mut self.bytes, *draft, version, place.salt, offset, sequence);
-            body_checksum.push(checksum);
-            sequence = sequence.next();
-        }
-        let completed = sequence.get() - place.first_sequence.get();
-        assert_eq!(completed, to_u64(self.records.len()), "there is a version for each event");
+        let key_block = self.bytes.get(HEADER_BYTES..HEADER_BYTES + self.key_bytes).unwrap_or_default();
+        let body_checksum = if self.records.len() <= FEW {
+            let mut crc = crc32(key_block);
+            self.complete_records(place, versions, |checksum| crc = crc32_and_word(crc, checksum));
+            crc
+        } else {
+            let mut gathering = Gathering::after(key_block);
+            self.complete_records(place, versions, |checksum| gathering.push(checksum));
+            gathering.finish()
+        };
         let content = to_u64(HEADER_BYTES + self.body_bytes);
         let total = (place.offset + content).next_multiple_of(place.alignment) - place.offset;
         let padding = u32::try_from(total - content).unwrap_or_else(|_| unreachable!("padding is below a sector"));
@@ -188,7 +193,7 @@ impl Draft {
             event_count: length_u32(self.records.len()),
             body_bytes: length_u32(self.body_bytes),
             padding_bytes: padding,
-            body_checksum: body_checksum.finish(),
+            body_checksum,
             durable_through: place.durable_through,
             timestamp: place.timestamp,
             chain: place.chain,
@@ -198,6 +203,24 @@ impl Draft {
         self.bytes.resize(HEADER_BYTES + self.body_bytes + index(padding), 0);
         let checksum = write_header(&mut self.bytes, &header, place.salt, place.offset);
         (&self.bytes, checksum)
+    }
+
+    /// Completes the records, and tells the checksum of each.
+    #[inline]
+    fn complete_records(
+        &mut self,
+        place: FramePlace,
+        versions: impl Iterator<Item = Version>,
+        mut tell: impl FnMut(u32),
+    ) {
+        let mut sequence = place.first_sequence;
+        for (draft, version) in self.records.iter().zip(versions) {
+            let offset = place.offset + to_u64(draft.offset);
+            tell(record::complete(&mut self.bytes, *draft, version, place.salt, offset, sequence));
+            sequence = sequence.next();
+        }
+        let completed = sequence.get() - place.first_sequence.get();
+        assert_eq!(completed, to_u64(self.records.len()), "there is a version for each event");
     }
 }
 
@@ -232,18 +255,19 @@ pub(super) fn write_header(bytes: &mut [u8], header: &FrameHeader, salt: Salt, o
         FrameKind::SyncMark => 2,
         FrameKind::CloseMark => 3,
     };
-    set(bytes, 4, &MAGIC.to_le_bytes());
-    set(bytes, 6, &[kind, if header.has_key { FLAG_KEY } else { 0 }]);
-    set(bytes, 8, &header.first_sequence.get().to_le_bytes());
-    set(bytes, 16, &header.event_count.to_le_bytes());
-    set(bytes, 20, &header.body_bytes.to_le_bytes());
-    set(bytes, 24, &header.padding_bytes.to_le_bytes());
-    set(bytes, 28, &header.body_checksum.to_le_bytes());
-    set(bytes, 32, &header.durable_through.get().to_le_bytes());
-    set(bytes, 40, &header.timestamp.as_micros().to_le_bytes());
-    set(bytes, 48, &header.chain.to_le_bytes());
-    set(bytes, 52, &[0; 4]);
-    let checksum = crc32(bytes.get(4..HEADER_BYTES).unwrap_or_default()) ^ salt.at(offset);
-    set(bytes, 0, &checksum.to_le_bytes());
+    let Some(place) = bytes.first_chunk_mut::<HEADER_BYTES>() else { unreachable!("a frame has room for its header") };
+    place[4..6].copy_from_slice(&MAGIC.to_le_bytes());
+    (place[6], place[7]) = (kind, if header.has_key { FLAG_KEY } else { 0 });
+    place[8..16].copy_from_slice(&header.first_sequence.get().to_le_bytes());
+    place[16..20].copy_from_slice(&header.event_count.to_le_bytes());
+    place[20..24].copy_from_slice(&header.body_bytes.to_le_bytes());
+    place[24..28].copy_from_slice(&header.padding_bytes.to_le_bytes());
+    place[28..32].copy_from_slice(&header.body_checksum.to_le_bytes());
+    place[32..40].copy_from_slice(&header.durable_through.get().to_le_bytes());
+    place[40..48].copy_from_slice(&header.timestamp.as_micros().to_le_bytes());
+    place[48..52].copy_from_slice(&header.chain.to_le_bytes());
+    place[52..].copy_from_slice(&[0; 4]);
+    let checksum = crc32(&place[4..]) ^ salt.at(offset);
+    place[..4].copy_from_slice(&checksum.to_le_bytes());
     checksum
 }

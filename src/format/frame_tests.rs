@@ -180,7 +180,8 @@ fn ids_are_drawn_for_those_that_have_none_and_a_key_moves_nothing_else() {
 #[test]
 fn a_draft_in_the_memory_of_another_has_nothing_of_it() {
     let versions = || [1, 2].into_iter().map(Version::new);
-    let mut again = draft(5, Some("key")).emptied();
+    let mut again = draft(5, Some("key"));
+    again.clear();
     assert_eq!((again.event_count(), again.bytes_max()), (0, to_u64(HEADER_BYTES)));
     let stream = StreamId::new("wallet-1").unwrap();
     for number in 0..2u8 {

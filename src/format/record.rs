@@ -37,6 +37,8 @@ pub(crate) struct DraftRecord {
     pub(crate) body_crc: u32,
     /// Whether its id is there.
     pub(crate) has_id: bool,
+    /// Whether it has metadata, in which a correlation id may be.
+    pub(crate) has_metadata: bool,
 }
 
 /// Why bytes are no record.
@@ -79,34 +81,38 @@ pub(crate) fn bytes_about(stream: &StreamId, event: NewEventRef<'_>) -> usize {
 /// # Errors
 /// `InvalidInput`: past a limit.
 pub(crate) fn write(buffer: &mut Vec<u8>, stream: &StreamId, event: NewEventRef<'_>) -> Result<DraftRecord> {
+    const STREAM: usize = HEADER_BYTES + size_of::<EventId>();
     check(event)?;
     let offset = buffer.len();
-    let flags =
-        if event.metadata.is_empty() { 0 } else { FLAG_METADATA } | if event.tags.is_empty() { 0 } else { FLAG_TAGS };
-    buffer.reserve(bytes_about(stream, event));
+    let (has_metadata, has_tags) = (!event.metadata.is_empty(), !event.tags.is_empty());
+    let bytes = bytes_about(stream, event);
+    buffer.reserve(bytes);
     // At once, for each part that is added by itself costs as much as its bytes.
-    let mut start = [0; HEADER_BYTES + size_of::<EventId>()];
-    start[16] = flags;
+    let mut start = [0; STREAM + 1];
+    start[4..8].copy_from_slice(&length_u32(bytes - HEADER_BYTES).to_le_bytes());
+    start[16] = if has_metadata { FLAG_METADATA } else { 0 } | if has_tags { FLAG_TAGS } else { 0 };
     start[17] = event.codec.0;
     start[18..HEADER_BYTES].copy_from_slice(&event.schema_version.to_le_bytes());
     if let Some(id) = event.id {
-        start[HEADER_BYTES..].copy_from_slice(id.as_bytes());
+        start[HEADER_BYTES..STREAM].copy_from_slice(id.as_bytes());
     }
+    start[STREAM] = length_u8(stream.as_str().len());
     buffer.extend_from_slice(&start);
-    let body = offset + HEADER_BYTES;
-    write_short(buffer, stream.as_str());
+    buffer.extend_from_slice(stream.as_str().as_bytes());
     write_short(buffer, event.event_type.as_str());
-    if !event.tags.is_empty() {
+    if has_tags {
         buffer.push(length_u8(event.tags.len()));
         event.tags.iter().for_each(|tag| write_short(buffer, tag));
     }
-    if !event.metadata.is_empty() {
+    if has_metadata {
         write_metadata(buffer, event.metadata)?;
     }
     buffer.extend_from_slice(event.payload);
-    let length = length_u32(buffer.len() - body);
-    set(buffer, offset + 4, &length.to_le_bytes());
-    Ok(DraftRecord { offset, body_crc: 0, has_id: event.id.is_some() })
+    if has_metadata || has_tags {
+        let length = length_u32(buffer.len() - offset - HEADER_BYTES);
+        set(buffer, offset + 4, &length.to_le_bytes());
+    }
+    Ok(DraftRecord { offset, body_crc: 0, has_id: event.id.is_some(), has_metadata })
 }
 
 /// Gives a record the id that `draw` gives, where it has none, and takes the CRC of its body.

@@ -15,6 +15,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
+use smallvec::{SmallVec, smallvec};
 
 /// How many entries a chunk takes: some tens of kilobytes, which the allocator has at hand.
 const CHUNK_ENTRIES: usize = 1024;
@@ -37,6 +38,7 @@ impl<T> Chunks<T> {
         self.length
     }
 
+    #[inline]
     pub(super) fn push(&mut self, entry: T) {
         self.length += 1;
         match self.chunks.last_mut() {
@@ -49,10 +51,12 @@ impl<T> Chunks<T> {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<&T> {
         self.chunks.get(index / CHUNK_ENTRIES)?.get(index % CHUNK_ENTRIES)
     }
 
+    #[inline]
     fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.chunks.get_mut(index / CHUNK_ENTRIES)?.get_mut(index % CHUNK_ENTRIES)
     }
@@ -66,49 +70,47 @@ impl<T> Chunks<T> {
     }
 }
 
-/// Numbers in rising order, of which one takes no allocation: most lists have one.
+/// Numbers in rising order, at least one. Four take no allocation: most lists have fewer.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    first: u32,
-    rest: Vec<u32>,
+    all: SmallVec<[u32; 4]>,
 }
 
 impl Numbers {
     pub(super) fn of(first: u32) -> Self {
-        Self { first, rest: Vec::new() }
+        Self { all: smallvec![first] }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, number: u32) {
-        self.rest.push(number);
+        self.all.push(number);
     }
 
     /// Puts in numbers that are all higher, each raised by `more`.
     pub(super) fn append(&mut self, later: &Self, more: u32) {
-        self.rest.reserve(later.len());
-        self.rest.push(later.first + more);
-        self.rest.extend(later.rest.iter().map(|number| number + more));
+        self.all.extend(later.all.iter().map(|number| number + more));
     }
 
     /// Raises each by `more`.
     pub(super) fn raise(&mut self, more: u32) {
-        self.first += more;
-        self.rest.iter_mut().for_each(|number| *number += more);
+        self.all.iter_mut().for_each(|number| *number += more);
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        1 + self.rest.len()
+        self.all.len()
     }
 
     pub(super) fn first(&self) -> u32 {
-        self.first
+        self.all.first().copied().unwrap_or_else(|| unreachable!("there is at least one"))
     }
 
     pub(super) fn last(&self) -> u32 {
-        self.rest.last().copied().unwrap_or(self.first)
+        self.all.last().copied().unwrap_or_else(|| unreachable!("there is at least one"))
     }
 
     pub(super) fn get(&self, index: usize) -> Option<u32> {
-        index.checked_sub(1).map_or(Some(self.first), |index| self.rest.get(index).copied())
+        self.all.get(index).copied()
     }
 
     /// Those from the one at `start` up to that at `end`, which is not among them.
@@ -118,7 +120,7 @@ impl Numbers {
 
     /// How many there are before the first of which `is_before` is not true.
     pub(super) fn partition_point(&self, is_before: impl Fn(u32) -> bool) -> usize {
-        if is_before(self.first) { 1 + self.rest.partition_point(|number| is_before(*number)) } else { 0 }
+        self.all.partition_point(|number| is_before(*number))
     }
 }
 
@@ -209,14 +211,17 @@ impl<T: Copy + PartialEq> ByHash<T> {
     /// What has this hash and is what is meant.
     #[inline]
     pub(crate) fn get(&self, hash: u64, is_meant: impl Fn(T) -> bool) -> Option<T> {
-        match self.map.get(&hash) {
-            Some(found) if is_meant(*found) => Some(*found),
-            None if self.collided.is_empty() => None,
-            _ => {
-                let mut collided = self.collided.iter().filter(|(other, _)| *other == hash);
-                collided.find(|(_, found)| is_meant(*found)).map(|(_, found)| *found)
-            }
+        self.find(hash, |found| is_meant(found).then_some(found))
+    }
+
+    /// What `look` makes of what has this hash and is what is meant; of what is not, it makes nothing.
+    #[inline]
+    pub(crate) fn find<R>(&self, hash: u64, look: impl Fn(T) -> Option<R>) -> Option<R> {
+        if let Some(meant) = self.map.get(&hash).and_then(|found| look(*found)) {
+            return Some(meant);
         }
+        let mut collided = self.collided.iter().filter(|(other, _)| *other == hash);
+        collided.find_map(|(_, found)| look(*found))
     }
 
     /// Puts in what takes the place of what is meant, if that is here.
@@ -291,20 +296,30 @@ impl<T: Named> Names<T> {
     /// The same for the bytes of a name.
     #[inline]
     pub(super) fn find_bytes(&self, name: &[u8]) -> Found {
-        self.find_hashed_bytes(self.keyed.hash_bytes(name), name)
+        let hash = self.keyed.hash_bytes(name);
+        Found { hash, number: self.known_bytes(hash, name).map(|(number, _)| number) }
     }
 
     /// The same for a name whose hash is known.
     #[inline]
     pub(super) fn find_hashed(&self, hash: u64, name: &str) -> Found {
-        self.find_hashed_bytes(hash, name.as_bytes())
+        Found { hash, number: self.known(hash, name).map(|(number, _)| number) }
+    }
+
+    /// The number and the entry of a name whose hash is known.
+    #[inline]
+    pub(super) fn known(&self, hash: u64, name: &str) -> Option<(u32, &T)> {
+        self.known_bytes(hash, name.as_bytes())
     }
 
     #[inline]
-    fn find_hashed_bytes(&self, hash: u64, name: &[u8]) -> Found {
-        let has_name =
-            |number: u32| self.entries.get(index(number)).is_some_and(|entry| entry.name().as_bytes() == name);
-        Found { hash, number: self.numbers.get(hash, has_name) }
+    fn known_bytes(&self, hash: u64, name: &[u8]) -> Option<(u32, &T)> {
+        self.numbers.find(hash, |number| {
+            let entry = self.entries.get(index(number))?;
+            let known = entry.name().as_bytes();
+            // Who keeps a stream's name and uses it again shares it with what is here.
+            (std::ptr::eq(known, name) || known == name).then_some((number, entry))
+        })
     }
 
     /// Puts in an entry whose name was looked for and is not there. Returns its number.

@@ -49,6 +49,7 @@ impl Places {
         self.places.len()
     }
 
+    #[inline]
     fn push(&mut self, place: Place) {
         if self.runs.last().is_none_or(|run| run.segment != place.segment) {
             self.runs.push(Run { start: self.places.len(), segment: place.segment });
@@ -75,6 +76,7 @@ struct StreamTail {
 }
 
 impl StreamTail {
+    #[inline]
     fn version_last(&self) -> Version {
         self.version_first.plus(self.numbers.len() as u64 - 1)
     }
@@ -169,16 +171,11 @@ impl Tail {
         self.streams.keyed()
     }
 
-    /// The number of a stream that is here, whose name has this hash.
+    /// The number and the last version of a stream that is here, whose name has this hash.
     #[inline]
-    pub(crate) fn number_of(&self, hash: u64, stream: &str) -> Option<u32> {
+    pub(crate) fn known(&self, hash: u64, stream: &str) -> Option<(u32, Version)> {
         debug_assert_eq!(hash, self.keyed().hash(stream), "the hash is that of the name");
-        self.streams.find_hashed(hash, stream).number
-    }
-
-    /// The last version of the stream of a number that was given here.
-    pub(crate) fn last_version_of(&self, number: u32) -> Version {
-        self.streams.at(number).version_last()
+        self.streams.known(hash, stream).map(|(number, known)| (number, known.version_last()))
     }
 
     /// Takes in the events of a commit in one stream, each with its correlation id if it has one. Panics if one does not follow the
@@ -191,7 +188,7 @@ impl Tail {
         number: Option<u32>,
         events: impl IntoIterator<Item = (Version, Place, Option<&'a str>)>,
     ) {
-        let mut known = number.or_else(|| self.number_of(hash, stream.as_str()));
+        let mut known = number.or_else(|| self.known(hash, stream.as_str()).map(|(number, _)| number));
         debug_assert!(known.is_none_or(|known| self.streams.at(known).stream == *stream), "a number is of its stream");
         for (version, place, correlation_id) in events {
             let event = self.record_place(place);
@@ -261,6 +258,7 @@ impl Tail {
     }
 
     /// Takes in where an event lies. Returns its number.
+    #[inline]
     fn record_place(&mut self, place: Place) -> u32 {
         if let Some((sequence, segment)) = self.last {
             assert!(place.sequence > sequence, "sequences increase: {} after {sequence}", place.sequence);

@@ -413,8 +413,9 @@ impl Segment {
 
     /// Notes that nothing before `end` is written again: a reader may take it from memory.
     pub(crate) fn note_written(&self, end: u64) {
-        let before = self.written.swap(end, Ordering::Release);
-        assert!(before <= end, "what is written stays");
+        // Only who holds the writer's lock notes it.
+        assert!(self.written.load(Ordering::Relaxed) <= end, "what is written stays");
+        self.written.store(end, Ordering::Release);
     }
 
     fn finish(&self) {

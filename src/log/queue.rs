@@ -15,9 +15,12 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::error::Error;
+use crate::format::frame::to_u64;
 use crate::sabotage::{self, Defect};
-use crate::sync::{OnceLock, WaitWord};
+use crate::sync::{AtomicU64, OnceLock, Ordering, WaitWord};
 use crate::types::Timestamp;
 
 /// The group takes members, and another group is being written.
@@ -29,12 +32,20 @@ pub(crate) const LED: u32 = 2;
 /// The group's result is there.
 pub(crate) const DONE: u32 = 3;
 
-/// What the members of one group share.
+/// What the members of one group share. The word says when its result may be looked at.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) word: WaitWord,
-    result: OnceLock<GroupResult>,
+    /// How many of its commits went through; [`OPEN`] while that is not known.
+    completed: AtomicU64,
+    timestamp: AtomicU64,
+    failure: OnceLock<Error>,
 }
+
+const OPEN: u64 = u64::MAX;
+
+/// Commits of one group. Few take no memory of their own.
+pub(crate) type Members<C> = SmallVec<[C; 4]>;
 
 /// What became of a group. Commits are counted from the group's first.
 #[derive(Clone, Debug)]
@@ -49,18 +60,29 @@ pub(crate) struct GroupResult {
 
 impl Group {
     fn new(word: u32) -> Arc<Self> {
-        Arc::new(Self { word: WaitWord::new(word), result: OnceLock::new() })
+        Arc::new(Self::open(word))
+    }
+
+    fn open(word: u32) -> Self {
+        let (completed, timestamp) = (AtomicU64::new(OPEN), AtomicU64::new(0));
+        Self { word: WaitWord::new(word), completed, timestamp, failure: OnceLock::new() }
     }
 
     /// A new one in the memory of this one, where nobody else has it any more.
     fn again(mut group: Arc<Self>) -> Option<Arc<Self>> {
-        *Arc::get_mut(&mut group)? = Self { word: WaitWord::new(FORMING), result: OnceLock::new() };
+        *Arc::get_mut(&mut group)? = Self::open(FORMING);
         Some(group)
     }
 
     /// Its result, once it has one.
-    pub(crate) fn result(&self) -> Option<&GroupResult> {
-        if self.word.load() == DONE { self.result.get() } else { None }
+    pub(crate) fn result(&self) -> Option<GroupResult> {
+        if self.word.load() != DONE {
+            return None;
+        }
+        let completed = self.completed.load(Ordering::Relaxed);
+        let timestamp = Timestamp::from_micros(self.timestamp.load(Ordering::Relaxed).cast_signed());
+        let completed = usize::try_from(completed).ok().filter(|_| completed != OPEN)?;
+        Some(GroupResult { completed, failure: self.failure.get().cloned(), timestamp })
     }
 
     /// Sets the result and wakes everybody. The first result stands.
@@ -69,7 +91,14 @@ impl Group {
             self.word.store(DONE);
             self.word.wake_all();
         }
-        let _ = self.result.set(result);
+        if self.completed.load(Ordering::Relaxed) == OPEN {
+            let GroupResult { completed, failure, timestamp } = result;
+            if let Some(failure) = failure {
+                let _ = self.failure.set(failure);
+            }
+            self.timestamp.store(timestamp.as_micros().cast_unsigned(), Ordering::Relaxed);
+            self.completed.store(to_u64(completed), Ordering::Relaxed);
+        }
         self.word.store(DONE);
         self.word.wake_all();
     }
@@ -79,7 +108,7 @@ impl Group {
 #[derive(Debug)]
 pub(crate) struct Queue<C> {
     forming: Arc<Group>,
-    commits: Vec<C>,
+    commits: Members<C>,
     bytes: u64,
     bytes_max: u64,
     leading: Option<Arc<Group>>,
@@ -101,7 +130,7 @@ impl<C> Queue<C> {
     pub(crate) fn new(bytes_max: u64) -> Self {
         Self {
             forming: Group::new(LEAD),
-            commits: Vec::new(),
+            commits: SmallVec::new(),
             bytes: 0,
             bytes_max,
             leading: None,
@@ -151,31 +180,32 @@ impl<C> Queue<C> {
         self.commits.is_empty() && self.leading.is_none()
     }
 
-    /// Takes the forming group, which the caller has changed from `LEAD` to `LED`; the next one's commits are put into `room`, which
-    /// is empty.
-    pub(crate) fn take(&mut self, room: Vec<C>) -> (Arc<Group>, Vec<C>) {
+    /// Takes the commits of the forming group, which the caller has changed from `LEAD` to `LED`.
+    pub(crate) fn take(&mut self, group: &Group) -> Members<C> {
         assert!(self.leading.is_none(), "one leads at a time");
-        assert_eq!(self.forming.word.load(), LED, "the caller has the token");
-        assert!(room.is_empty(), "the next group has no commit yet");
+        assert!(std::ptr::eq(Arc::as_ptr(&self.forming), group), "the group that forms is led");
+        assert_eq!(group.word.load(), LED, "the caller has the token");
         let next = self.done.take().and_then(Group::again).unwrap_or_else(|| Group::new(FORMING));
-        let group = std::mem::replace(&mut self.forming, next);
-        self.leading = Some(Arc::clone(&group));
+        self.leading = Some(std::mem::replace(&mut self.forming, next));
         self.bytes = 0;
-        (group, std::mem::replace(&mut self.commits, room))
+        // The next group is likely to be as large.
+        let room = SmallVec::with_capacity(self.commits.len());
+        std::mem::replace(&mut self.commits, room)
     }
 
-    /// Ends the caller's lead: the token passes to the forming group, which is returned to be woken.
-    pub(crate) fn finish(&mut self) -> Arc<Group> {
+    /// Ends the caller's lead: the token passes to the forming group, which is returned to be woken where it has members that nobody
+    /// leads yet.
+    pub(crate) fn finish(&mut self) -> Option<Arc<Group>> {
         self.done = self.leading.take();
         assert!(self.done.is_some(), "somebody led");
         let passed = self.forming.word.change(FORMING, LEAD);
         assert!(passed, "the forming group had no token");
-        Arc::clone(&self.forming)
+        self.is_waiting().then(|| Arc::clone(&self.forming))
     }
 
     /// Removes what is forming, for it cannot go through after what was led failed cleanly. Its group is done with, and a
     /// new one forms.
-    pub(crate) fn abandon_forming(&mut self) -> (Arc<Group>, Vec<C>) {
+    pub(crate) fn abandon_forming(&mut self) -> (Arc<Group>, Members<C>) {
         assert!(self.leading.is_some(), "only who leads abandons");
         let group = std::mem::replace(&mut self.forming, Group::new(FORMING));
         self.bytes = 0;
@@ -211,15 +241,15 @@ mod tests {
         assert_eq!((first.word.load(), at), (LEAD, 0));
         assert!(queue.is_waiting());
         assert!(first.word.change(LEAD, LED));
-        let (led, commits) = queue.take(Vec::new());
-        assert!(Arc::ptr_eq(&led, &first));
-        assert_eq!(commits, ["a"]);
+        let led = Arc::clone(&first);
+        assert_eq!(queue.take(&led).as_slice(), ["a"]);
+        assert!(Arc::ptr_eq(queue.leading().unwrap(), &first));
         let (second, at) = place(queue.join("b", 10));
         assert_eq!((second.word.load(), at), (FORMING, 0));
         assert_eq!(place(queue.join("c", 10)).1, 1);
         assert!(!queue.is_waiting());
         let next = queue.finish();
-        assert!(Arc::ptr_eq(&next, &second));
+        assert!(Arc::ptr_eq(&next.unwrap(), &second), "it has members to be woken");
         assert_eq!(second.word.load(), LEAD);
         led.resolve(GroupResult { completed: 1, failure: None, timestamp: Timestamp::EPOCH });
         assert_eq!(led.result().unwrap().completed, 1);
@@ -230,8 +260,9 @@ mod tests {
         let mut queue = Queue::new(100);
         place(queue.join("large", 1000));
         assert!(matches!(queue.join("b", 1), Joined::Full));
-        assert!(queue.forming().word.change(LEAD, LED));
-        queue.take(Vec::new());
+        let group = Arc::clone(queue.forming());
+        assert!(group.word.change(LEAD, LED));
+        queue.take(&group);
         place(queue.join("b", 60));
         place(queue.join("c", 40));
         assert!(matches!(queue.join("d", 1), Joined::Full));
@@ -244,8 +275,8 @@ mod tests {
         let lead = |queue: &mut Queue<&str>| {
             let (group, _) = place(queue.join("a", 1));
             assert!(group.result().is_none() && group.word.change(LEAD, LED));
-            queue.take(Vec::new());
-            queue.finish();
+            queue.take(&group);
+            assert!(queue.finish().is_none(), "nobody is to be woken");
             group.resolve(result());
             assert_eq!(group.result().unwrap().completed, 1);
             group
@@ -266,7 +297,7 @@ mod tests {
         let (group, _) = place(queue.join("a", 1));
         assert!(group.result().is_none());
         assert!(group.word.change(LEAD, LED));
-        queue.take(Vec::new());
+        queue.take(&group);
         assert!(group.result().is_none());
         let (led, forming) = queue.poison(Error::new(ErrorKind::Poisoned, "sync failed"));
         assert!(Arc::ptr_eq(&led.unwrap(), &group));

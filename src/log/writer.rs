@@ -53,13 +53,14 @@ pub(crate) struct Run {
 
 impl Run {
     /// The version of each event.
+    #[inline]
     pub(crate) fn versions(self) -> impl Iterator<Item = Version> {
         (0..to_u64(self.events)).map(move |number| self.version_first.plus(number))
     }
 }
 
 /// A commit with its sequences and versions, to be written.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) draft: Draft,
     pub(crate) first_sequence: Sequence,
@@ -71,6 +72,15 @@ pub(crate) struct Pending {
     pub(crate) committed_at: Option<Timestamp>,
     /// Where its frame was written.
     pub(crate) place: Option<FrameAt>,
+}
+
+impl Pending {
+    /// Makes it an empty one in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.draft.clear();
+        self.runs.clear();
+        (self.may_use_reserve, self.committed_at, self.place) = (false, None, None);
+    }
 }
 
 /// Where a frame lies.
@@ -299,11 +309,15 @@ impl LogWriter {
         }
         assert!(position.offset <= self.capacity, "a batch fits its segment");
         self.zero_ahead(position.offset)?;
-        let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
         self.is_dirty = true;
         self.groups += 1;
-        disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
-            .map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
+        let written = if let [commit] = &*batch {
+            disk::write_all_at(self.file.as_ref(), &[commit.as_ref().draft.completed()], self.position.offset)
+        } else {
+            let parts: SmallVec<[&[u8]; 16]> = batch.iter().map(|commit| commit.as_ref().draft.completed()).collect();
+            disk::write_all_at(self.file.as_ref(), &parts, self.position.offset)
+        };
+        written.map_err(|source| WriteError::fatal("write", self.segment.first, source))?;
         let padding = batch.iter().map(|commit| commit.as_ref().draft.padding_bytes()).sum();
         self.files.measures.wrote(position.offset - self.position.offset, padding);
         for commit in batch.iter().map(AsRef::as_ref) {

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 
 use super::options::Durability;
+use super::shared::{Append, InFlight};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::frame::{Draft, to_u64};
 use crate::format::record;
 use crate::limits;
-use crate::types::{ExpectedVersion, NewEvent, NewEventRef, Receipt, StreamId, Timestamp};
+use crate::types::{ExpectedVersion, NewEvent, NewEventRef, Receipt, StreamId};
 
 /// Events for one stream of a commit.
 #[derive(Clone, Debug)]
@@ -30,41 +30,25 @@ pub struct IdempotencyKey {
     pub(crate) content_hash: Option<[u8; 32]>,
 }
 
-/// Events of a commit that go to one stream, one after another.
-#[derive(Clone, Debug)]
-pub(crate) struct StreamRun {
-    pub(crate) stream: StreamId,
-    pub(crate) expected: ExpectedVersion,
-    pub(crate) events: usize,
-}
-
 /// Events that become durable together, or not at all.
 ///
 /// Streams may be named more than once; each part is checked against what the parts before it leave. An event is encoded when it
 /// is added; one that is past a limit is refused when the commit is made.
 #[derive(Clone, Default)]
 pub struct Commit {
-    pub(crate) runs: SmallVec<[StreamRun; 1]>,
-    pub(crate) draft: Draft,
-    /// Of all payloads: for the counters.
-    pub(crate) payload_bytes: u64,
-    /// Why it cannot be made; what is added then is counted and not kept.
-    pub(crate) refusal: Option<Error>,
-    pub(crate) idempotency: Option<IdempotencyKey>,
-    pub(crate) durability: Option<Durability>,
-    pub(crate) may_use_reserve: bool,
-    pub(crate) committed_at: Option<Timestamp>,
+    /// All of it, so that nothing is copied from step to step.
+    pub(crate) content: Box<InFlight>,
 }
 
 /// Prints no payloads: logs are no place for customers' data.
 impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Commit")
-            .field("runs", &self.runs)
-            .field("refusal", &self.refusal)
-            .field("idempotency", &self.idempotency)
-            .field("durability", &self.durability)
-            .field("may_use_reserve", &self.may_use_reserve)
+            .field("runs", &self.content.appends)
+            .field("refusal", &self.content.refusal)
+            .field("idempotency", &self.content.idempotency)
+            .field("durability", &self.content.durability)
+            .field("may_use_reserve", &self.content.pending.may_use_reserve)
             .finish_non_exhaustive()
     }
 }
@@ -77,18 +61,20 @@ impl Commit {
         Self::default()
     }
 
-    /// An empty one in the memory of a draft.
-    pub(crate) fn in_memory_of(draft: Draft) -> Self {
-        Self { draft: draft.emptied(), ..Self::default() }
+    /// An empty one in memory that is there.
+    pub(crate) fn in_memory_of(content: Box<InFlight>) -> Self {
+        debug_assert!(content.appends.is_empty() && content.streams.is_empty(), "nothing is left of what was there");
+        Self { content }
     }
 
     /// Adds events for a stream.
     #[must_use]
     pub fn append(mut self, stream: &StreamId, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
         let bytes = events.iter().map(|event| record::bytes_about(stream, event.into())).sum::<usize>();
+        let draft = &mut self.content.pending.draft;
         // What goes beyond is refused, and needs no room.
-        self.draft.reserve(events.len().min(limits::COMMIT_EVENTS_MAX), bytes.min(limits::COMMIT_BYTES_MAX));
-        self.runs.push(StreamRun { stream: stream.clone(), expected, events: events.len() });
+        draft.reserve(events.len().min(limits::COMMIT_EVENTS_MAX), bytes.min(limits::COMMIT_BYTES_MAX));
+        self.content.appends.push(Append { stream: Some(stream.clone()), expected, events: events.len() });
         events.iter().for_each(|event| self.encode(stream, event.into()));
         self
     }
@@ -96,28 +82,32 @@ impl Commit {
     /// Adds an event for a stream, which must be as expected when the events before it are there. What the event borrows is
     /// copied once, to where it is written from.
     pub fn add(&mut self, stream: &StreamId, expected: ExpectedVersion, event: NewEventRef<'_>) {
-        match self.runs.last_mut() {
-            Some(last) if expected == ExpectedVersion::Any && last.stream == *stream => last.events += 1,
-            _ => self.runs.push(StreamRun { stream: stream.clone(), expected, events: 1 }),
+        let appends = &mut self.content.appends;
+        match appends.last_mut() {
+            Some(last) if expected == ExpectedVersion::Any && last.stream.as_ref() == Some(stream) => last.events += 1,
+            _ => appends.push(Append { stream: Some(stream.clone()), expected, events: 1 }),
         }
         self.encode(stream, event);
     }
 
     fn encode(&mut self, stream: &StreamId, event: NewEventRef<'_>) {
-        if self.refusal.is_some() {
+        let content = &mut *self.content;
+        if content.refusal.is_some() {
             return;
         }
-        self.payload_bytes += to_u64(event.payload.len());
-        if let Err(error) = self.draft.push(stream, event) {
+        content.payload_bytes += to_u64(event.payload.len());
+        let draft = &mut content.pending.draft;
+        if let Err(error) = draft.push(stream, event) {
             self.refuse(error.context(format!("stream {stream}")));
-        } else if let Err(error) = check_length(&self.draft) {
+        } else if let Err(error) = check_length(draft) {
             self.refuse(error);
         }
     }
 
+    #[cold]
     fn refuse(&mut self, why: Error) {
-        self.refusal = Some(why);
-        self.draft = Draft::default();
+        self.content.refusal = Some(why);
+        self.content.pending.draft = Draft::default();
     }
 
     /// Makes the commit safe to repeat: with the same key and content the first receipt is given again, with other
@@ -125,7 +115,7 @@ impl Commit {
     /// metadata or expected versions.
     #[must_use]
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
-        self.idempotency = Some(IdempotencyKey { key: key.into(), content_hash: None });
+        self.content.idempotency = Some(IdempotencyKey { key: key.into(), content_hash: None });
         self
     }
 
@@ -133,14 +123,14 @@ impl Commit {
     /// command itself, since its events depend on the state it met.
     #[must_use]
     pub fn idempotency_key_for(mut self, key: impl Into<String>, content_hash: [u8; 32]) -> Self {
-        self.idempotency = Some(IdempotencyKey { key: key.into(), content_hash: Some(content_hash) });
+        self.content.idempotency = Some(IdempotencyKey { key: key.into(), content_hash: Some(content_hash) });
         self
     }
 
     /// Asks for more than the store's durability; less is not given.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = Some(durability);
+        self.content.durability = Some(durability);
         self
     }
 
@@ -151,23 +141,25 @@ impl Commit {
     /// `StorageFull` because of one before it, and it is to be submitted again.
     #[must_use]
     pub fn may_use_reserve(mut self) -> Self {
-        self.may_use_reserve = true;
+        self.content.pending.may_use_reserve = true;
         self
     }
 
     /// Gives it the time at which it was committed before, elsewhere; no earlier than the commit before it has.
     #[cfg(feature = "transfer")]
-    pub(crate) fn committed_at(mut self, time: Timestamp) -> Self {
-        self.committed_at = Some(time);
+    pub(crate) fn committed_at(mut self, time: crate::types::Timestamp) -> Self {
+        self.content.pending.committed_at = Some(time);
         self
     }
 
     /// Events in it.
     #[must_use]
     pub fn events(&self) -> usize {
-        self.runs.iter().map(|run| run.events).sum()
+        self.content.appends.iter().map(|append| append.events).sum()
     }
+}
 
+impl InFlight {
     /// The hash that tells whether a repeated key has the same content.
     pub(crate) fn content_hash(&self) -> [u8; 32] {
         if let Some(IdempotencyKey { content_hash: Some(hash), .. }) = &self.idempotency {
@@ -178,9 +170,10 @@ impl Commit {
             hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(bytes);
         };
-        let streams = self.runs.iter().flat_map(|run| std::iter::repeat_n(&run.stream, run.events));
-        for (stream, event) in streams.zip(self.draft.contents()) {
-            part(stream.as_str().as_bytes());
+        let appends = self.appends.iter();
+        let streams = appends.flat_map(|append| std::iter::repeat_n(append.stream.as_ref(), append.events));
+        for (stream, event) in streams.zip(self.pending.draft.contents()) {
+            part(stream.map_or("", StreamId::as_str).as_bytes());
             part(event.event_type.as_bytes());
             part(&event.schema_version.to_le_bytes());
             part(&[event.codec.0]);
@@ -231,16 +224,19 @@ mod tests {
             new,
             vec![events[2].clone()],
         );
-        let mut lent = Commit::in_memory_of(owned.draft.clone());
+        let mut used = owned.content.clone();
+        used.clear();
+        let mut lent = Commit::in_memory_of(used);
         for (name, expected, event) in [("a", new, &events[0]), ("a", any, &events[1]), ("b", new, &events[2])] {
             lent.add(&stream(name), expected, event.into());
         }
-        assert_eq!((lent.events(), lent.content_hash()), (3, owned.content_hash()));
-        let runs = |commit: &Commit| commit.runs.iter().map(|run| (run.stream.clone(), run.events)).collect::<Vec<_>>();
+        assert_eq!((lent.events(), lent.content.content_hash()), (3, owned.content.content_hash()));
+        let one = |append: &Append| (append.stream.clone(), append.events);
+        let runs = |commit: &Commit| commit.content.appends.iter().map(one).collect::<Vec<_>>();
         assert_eq!(runs(&lent), runs(&owned));
-        assert_eq!(lent.draft.completed(), owned.draft.completed());
+        assert_eq!(lent.content.pending.draft.completed(), owned.content.pending.draft.completed());
         lent.add(&stream("b"), new, (&events[0]).into());
-        assert_eq!(lent.runs.len(), 3, "what a stream must be like is not forgotten");
+        assert_eq!(lent.content.appends.len(), 3, "what a stream must be like is not forgotten");
     }
 
     #[test]
@@ -249,9 +245,9 @@ mod tests {
         let (name, event) = (stream("a"), event(&vec![7; limits::PAYLOAD_BYTES_MAX]));
         let enough = limits::COMMIT_BYTES_MAX / limits::PAYLOAD_BYTES_MAX + 1;
         (0..enough).for_each(|_| commit.add(&name, ExpectedVersion::Any, (&event).into()));
-        assert_eq!(commit.refusal.as_ref().map(Error::kind), Some(ErrorKind::InvalidInput));
+        assert_eq!(commit.content.refusal.as_ref().map(Error::kind), Some(ErrorKind::InvalidInput));
         commit.add(&name, ExpectedVersion::Any, (&event).into());
-        assert_eq!((commit.events(), commit.draft.memory_bytes() < 1024), (enough + 1, true));
+        assert_eq!((commit.events(), commit.content.pending.draft.memory_bytes() < 1024), (enough + 1, true));
     }
 
     #[test]

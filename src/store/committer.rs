@@ -5,37 +5,17 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::commit::{Commit, check_length};
-use super::options::Durability;
 use super::reservations::{CommitStream, CommitStreams, Reserved};
-use super::shared::{CommitState, InFlight, Shared};
+use super::shared::{Append, CommitState, InFlight, Shared};
 use crate::error::{Conflict, Error, ErrorKind, Result};
-use crate::format::frame::{Draft, to_u64};
+use crate::format::frame::to_u64;
 use crate::index::KeyEntry;
-use crate::index::names::{ByHash, Keyed};
+use crate::index::names::Keyed;
 use crate::limits;
 use crate::log::queue::{DONE, FORMING, Group, GroupResult, Joined, LEAD, LED};
-use crate::log::writer::{Pending, Run};
-use crate::measure::Stopwatch;
+use crate::log::writer::Run;
 use crate::sabotage::{self, Defect};
-use crate::types::{ExpectedVersion, Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
-
-/// A commit that is encoded and not yet checked against the streams.
-struct Prepared {
-    draft: Draft,
-    streams: CommitStreams,
-    /// Which tail their numbers are of.
-    generation: u64,
-    /// Their versions are given out last.
-    runs: SmallVec<[Run; 1]>,
-    /// Of each run.
-    expected: SmallVec<[ExpectedVersion; 1]>,
-    key: Option<(String, [u8; 32])>,
-    wants_sync: bool,
-    may_use_reserve: bool,
-    came: Stopwatch,
-    payload_bytes: u64,
-    committed_at: Option<Timestamp>,
-}
+use crate::types::{Receipt, Sequence, StreamId, StreamReceipt, Timestamp, Version};
 
 /// As long as this lives, nothing joins a group that may not use the reserve.
 struct Ahead<'a> {
@@ -87,7 +67,7 @@ enum Checked {
 impl Shared {
     /// Commits, and waits until it is acknowledged.
     pub(crate) fn commit(&self, commit: Commit) -> Result<Receipt> {
-        if commit.may_use_reserve {
+        if commit.content.pending.may_use_reserve {
             return self.commit_ahead(&commit);
         }
         let submitted = self.submit(commit)?;
@@ -127,7 +107,10 @@ impl Shared {
     /// Gives a commit its places; it is acknowledged later.
     pub(crate) fn submit(&self, commit: Commit) -> Result<Submitted> {
         self.writer()?;
-        let mut prepared = Some(prepare(commit, self, self.files.measures.came(self.syncs_each()))?);
+        let mut prepared = commit.content;
+        prepared.came = self.files.measures.came(self.syncs_each());
+        prepare(&mut prepared, self)?;
+        let mut prepared = Some(prepared);
         let mut cold = None;
         loop {
             match self.check_and_join(&mut prepared, cold.as_ref())? {
@@ -161,7 +144,7 @@ impl Shared {
         }
     }
 
-    fn look_up(&self, prepared: &Prepared) -> Result<Cold> {
+    fn look_up(&self, prepared: &InFlight) -> Result<Cold> {
         let (warm, key, epoch) = {
             let view = self.view.read();
             let warm = |stream: &CommitStream| view.warm(stream.hash, stream.id.as_str()).version;
@@ -186,7 +169,7 @@ impl Shared {
 
     /// Checks a commit against the streams and joins the forming group. What neither the tails nor the commits in flight know
     /// must have been looked up in the index before, for this holds a lock.
-    fn check_and_join(&self, slot: &mut Option<Prepared>, cold: Option<&Cold>) -> Result<Checked> {
+    fn check_and_join(&self, slot: &mut Option<Box<InFlight>>, cold: Option<&Cold>) -> Result<Checked> {
         let Some(prepared) = slot.as_mut() else { unreachable!("a prepared commit is kept until it joins") };
         let mut state = self.commits.lock();
         if let Some(error) = state.queue.poisoned() {
@@ -217,13 +200,13 @@ impl Shared {
             Err(Refusal::Unresolved(group)) => return Ok(Checked::WaitFor(group)),
             Err(Refusal::Conflict(conflict)) => return Err(Error::conflict(conflict)),
         }
-        if state.ahead > 0 && !prepared.may_use_reserve {
+        if state.ahead > 0 && !prepared.pending.may_use_reserve {
             return Err(Error::new(
                 ErrorKind::StorageFull,
                 "the disk is full, and what must still be written goes first",
             ));
         }
-        if !state.queue.has_room(prepared.draft.bytes_max()) {
+        if !state.queue.has_room(prepared.pending.draft.bytes_max()) {
             return Ok(Checked::WaitUntilTaken(Arc::clone(state.queue.forming())));
         }
         let Some(prepared) = slot.take() else { unreachable!("it was there a moment ago") };
@@ -232,7 +215,7 @@ impl Shared {
 
     /// Notes the version of each of the commit's streams as the last commit before it leaves it, and tells what its key was used
     /// for; `None` where only the index can tell.
-    fn known(&self, state: &CommitState, prepared: &mut Prepared, cold: Option<&Cold>) -> Option<Option<KeyEntry>> {
+    fn known(&self, state: &CommitState, prepared: &mut InFlight, cold: Option<&Cold>) -> Option<Option<KeyEntry>> {
         let view = self.view.read();
         let cold = cold.filter(|cold| cold.epoch == view.epoch());
         prepared.generation = view.generation();
@@ -261,13 +244,13 @@ impl Shared {
                 DONE => break,
                 LEAD => {
                     if group.word.change(LEAD, LED) {
-                        self.lead();
+                        self.lead(group);
                     }
                 }
                 waiting => group.word.wait_while(waiting),
             }
         }
-        group.result().cloned().unwrap_or_else(|| unreachable!("a group that is done has a result"))
+        group.result().unwrap_or_else(|| unreachable!("a group that is done has a result"))
     }
 
     fn wait_until_taken(&self, group: &Arc<Group>) {
@@ -275,7 +258,7 @@ impl Shared {
             match group.word.load() {
                 LEAD => {
                     if group.word.change(LEAD, LED) {
-                        self.lead();
+                        self.lead(group);
                     }
                 }
                 FORMING => group.word.wait_while(FORMING),
@@ -294,7 +277,7 @@ impl Shared {
             Arc::clone(state.queue.forming())
         };
         if group.word.change(LEAD, LED) {
-            self.lead();
+            self.lead(&group);
         }
         true
     }
@@ -304,9 +287,9 @@ fn key_conflict(key: &str) -> Error {
     Error::new(ErrorKind::IdempotencyConflict, format!("idempotency key {key:?} was used before with other content"))
 }
 
-/// Checks a commit against the limits and encodes it.
-fn prepare(commit: Commit, shared: &Shared, came: Stopwatch) -> Result<Prepared> {
-    let count = commit.events();
+/// Checks a commit against the limits, and gives its events what they lack but for their places.
+fn prepare(commit: &mut InFlight, shared: &Shared) -> Result<()> {
+    let count: usize = commit.appends.iter().map(|append| append.events).sum();
     if count == 0 {
         return Err(Error::new(ErrorKind::InvalidInput, "the commit has no event"));
     }
@@ -314,76 +297,81 @@ fn prepare(commit: Commit, shared: &Shared, came: Stopwatch) -> Result<Prepared>
         let text = format!("the commit has {count} events, at most {} are allowed", limits::COMMIT_EVENTS_MAX);
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
-    if let Some(refusal) = commit.refusal {
+    if let Some(refusal) = commit.refusal.take() {
         return Err(refusal);
     }
-    let hash = if commit.idempotency.is_some() { commit.content_hash() } else { [0; 32] };
-    let key = commit.idempotency.map(|idempotency| (idempotency.key, hash));
-    let mut ids = shared.ids.of_commit(shared.options.clock.as_ref(), count);
-    let mut draft = commit.draft;
-    draft.close(key.as_ref().map(|(key, hash)| (key.as_str(), hash)), || ids.draw())?;
-    // The key's bytes were not there before.
-    check_length(&draft)?;
-    let runs = commit.runs.len();
-    let mut streams = Streams::of(runs, &shared.keyed);
-    let (mut runs, mut expected) = (SmallVec::with_capacity(runs), SmallVec::with_capacity(runs));
-    for run in commit.runs {
-        let (stream, events) = (streams.place_of(run.stream), run.events);
-        runs.push(Run { stream, events, version_first: Version::ZERO });
-        expected.push(run.expected);
+    if commit.idempotency.is_some() {
+        let hash = commit.content_hash();
+        commit.key = commit.idempotency.take().map(|idempotency| (idempotency.key, hash));
     }
-    let wants_sync = commit.durability == Some(Durability::Sync);
-    let (may_use_reserve, committed_at) = (commit.may_use_reserve, commit.committed_at);
-    let streams = streams.list;
-    let payload_bytes = commit.payload_bytes;
-    Ok(Prepared {
-        draft,
-        streams,
-        generation: 0,
-        runs,
-        expected,
-        key,
-        wants_sync,
-        may_use_reserve,
-        committed_at,
-        came,
-        payload_bytes,
-    })
+    let mut ids = shared.ids.of_commit(shared.options.clock.as_ref(), count);
+    let draft = &mut commit.pending.draft;
+    draft.close(commit.key.as_ref().map(|(key, hash)| (key.as_str(), hash)), || ids.draw())?;
+    // The key's bytes were not there before.
+    check_length(draft)?;
+    let mut streams = Streams::of(commit.appends.len(), &mut commit.streams, &mut commit.slots);
+    commit.pending.runs.reserve(commit.appends.len());
+    for append in &mut commit.appends {
+        let Some(id) = append.stream.take() else { unreachable!("a commit is prepared once") };
+        let (stream, events) = (streams.place_of(id, &shared.keyed), append.events);
+        commit.pending.runs.push(Run { stream, events, version_first: Version::ZERO });
+    }
+    Ok(())
 }
 
 /// The streams of a commit, each once.
 struct Streams<'a> {
-    keyed: &'a Keyed,
-    list: CommitStreams,
-    /// Their places; `None` where they are so few that they are compared one by one.
-    places: Option<ByHash<usize>>,
+    list: &'a mut CommitStreams,
+    /// A table of their places, counted from one, by their hashes: who finds another one in its slot looks at the next. Empty where
+    /// they are so few that they are compared one by one.
+    slots: &'a mut [u32],
+    mask: u64,
 }
 
 impl<'a> Streams<'a> {
     /// Room for the streams of so many appends.
-    fn of(appends: usize, keyed: &'a Keyed) -> Self {
+    fn of(appends: usize, list: &'a mut CommitStreams, slots: &'a mut Vec<u32>) -> Self {
         const FEW: usize = 8;
-        let places = (appends > FEW).then(|| ByHash::with_capacity(appends));
-        Self { keyed, list: SmallVec::with_capacity(appends), places }
+        list.reserve(appends);
+        slots.clear();
+        if appends > FEW {
+            slots.resize(appends.next_power_of_two() * 2, 0);
+        }
+        let mask = to_u64(slots.len()).saturating_sub(1);
+        Self { list, slots, mask }
     }
 
     /// Where a stream is in the list; it is added where it is not.
-    fn place_of(&mut self, id: StreamId) -> usize {
-        let Self { keyed, list, places } = self;
+    fn place_of(&mut self, id: StreamId, keyed: &Keyed) -> usize {
         let hash = keyed.hash(id.as_str());
+        self.place_of_hashed(id, hash)
+    }
+
+    #[inline]
+    fn place_of_hashed(&mut self, id: StreamId, hash: u64) -> usize {
         let is_it = |known: &CommitStream| known.hash == hash && known.id == id;
-        let known = match places {
-            None => list.iter().position(is_it),
-            Some(places) => places.get(hash, |place| list.get(place).is_some_and(is_it)),
-        };
-        if let Some(known) = known {
-            return known;
+        let place = self.list.len();
+        if self.slots.is_empty() {
+            if let Some(known) = self.list.iter().position(is_it) {
+                return known;
+            }
+        } else {
+            let mut at = hash & self.mask;
+            loop {
+                let slot = self.slots.get_mut(usize::try_from(at).unwrap_or(usize::MAX));
+                let Some(slot) = slot else { unreachable!("the mask is that of the slots") };
+                let Some(known) = slot.checked_sub(1) else {
+                    *slot = u32::try_from(place + 1).unwrap_or_else(|_| unreachable!("a commit has fewer streams"));
+                    break;
+                };
+                let known = usize::try_from(known).unwrap_or(usize::MAX);
+                if self.list.get(known).is_some_and(is_it) {
+                    return known;
+                }
+                at = (at + 1) & self.mask;
+            }
         }
-        let place = list.len();
-        if let Some(places) = places {
-            places.put(hash, place, |_| false);
-        }
-        list.push(CommitStream { id, hash, version: None, given: None, number: None });
+        self.list.push(CommitStream { id, hash, version: None, given: None, number: None });
         place
     }
 }
@@ -395,8 +383,8 @@ enum Refusal {
 }
 
 /// Gives each run its versions, if the streams are as expected.
-fn give_versions(state: &CommitState, prepared: &mut Prepared) -> Result<(), Refusal> {
-    for (run, expected) in prepared.runs.iter_mut().zip(&prepared.expected) {
+fn give_versions(state: &CommitState, prepared: &mut InFlight) -> Result<(), Refusal> {
+    for (run, Append { expected, .. }) in prepared.pending.runs.iter_mut().zip(&prepared.appends) {
         let Some(stream) = prepared.streams.get_mut(run.stream) else { unreachable!("a run names a stream") };
         if !expected.matches(stream.version) && !sabotage::has(Defect::IgnoreExpectedVersion) {
             let group = state.holder(stream).filter(|_| !sabotage::has(Defect::AnswerFromUnresolvedConflict));
@@ -413,9 +401,9 @@ fn give_versions(state: &CommitState, prepared: &mut Prepared) -> Result<(), Ref
 }
 
 /// What each stream was given, in the order of the first event of each.
-fn receipts(prepared: &Prepared) -> Vec<StreamReceipt> {
+fn receipts(prepared: &InFlight) -> Vec<StreamReceipt> {
     let mut receipts = Vec::with_capacity(prepared.streams.len());
-    for run in prepared.runs.iter().filter(|run| run.events > 0) {
+    for run in prepared.pending.runs.iter().filter(|run| run.events > 0) {
         let Some(stream) = prepared.streams.get(run.stream) else { unreachable!("a run names a stream") };
         let (Some(version_first), Some(version_last)) = (stream.given, stream.version) else { continue };
         if version_first == run.version_first {
@@ -426,32 +414,20 @@ fn receipts(prepared: &Prepared) -> Vec<StreamReceipt> {
 }
 
 /// Gives out the sequences, reserves the versions and the key, and joins the forming group, which has room.
-fn join(state: &mut CommitState, prepared: Prepared) -> Submitted {
-    let receipts = receipts(&prepared);
+fn join(state: &mut CommitState, mut commit: Box<InFlight>) -> Submitted {
+    let receipts = receipts(&commit);
     let first = state.next;
-    let next = first.plus(to_u64(prepared.draft.event_count()));
-    let bytes = prepared.draft.bytes_max();
-    let key = prepared.key.clone();
-    let commit = InFlight {
-        pending: Pending {
-            draft: prepared.draft,
-            first_sequence: first,
-            runs: prepared.runs,
-            may_use_reserve: prepared.may_use_reserve,
-            committed_at: prepared.committed_at,
-            place: None,
-        },
-        key: prepared.key,
-        wants_sync: prepared.wants_sync,
-        came: prepared.came,
-        payload_bytes: prepared.payload_bytes,
-    };
+    let next = first.plus(to_u64(commit.pending.draft.event_count()));
+    let bytes = commit.pending.draft.bytes_max();
+    let key = commit.key.as_ref().map(|(key, _)| key.clone());
+    commit.pending.first_sequence = first;
+    let streams = std::mem::take(&mut commit.streams);
+    state.reserved.push(Reserved { streams, generation: commit.generation });
     let Joined::In(group, at) = state.queue.join(commit, bytes) else {
         unreachable!("room was checked under this lock")
     };
     state.next = next;
-    state.reserved.push(Reserved { streams: prepared.streams, generation: prepared.generation });
-    if let Some((key, _)) = key {
+    if let Some(key) = key {
         state.keys.insert(key, Arc::clone(&group));
     }
     let receipt = Receipt {
@@ -465,3 +441,35 @@ fn join(state: &mut CommitState, prepared: Prepared) -> Submitted {
 }
 
 const _: () = assert!(Sequence::FIRST.get() == 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tail::Tail;
+
+    #[test]
+    fn each_stream_of_a_commit_is_listed_once_however_many_there_are() {
+        let tail = Tail::default();
+        for count in [1, 3, 8, 9, 100, 1_000] {
+            let (mut list, mut slots) = (CommitStreams::new(), vec![7; 3]);
+            let mut streams = Streams::of(2 * count, &mut list, &mut slots);
+            let id = |number: usize| StreamId::new(format!("till-{number}")).unwrap();
+            for number in (0..count).chain((0..count).rev()) {
+                assert_eq!(streams.place_of(id(number), tail.keyed()), number, "of {count}");
+            }
+            assert!(list.iter().map(|stream| stream.id.clone()).eq((0..count).map(id)));
+            assert!(list.iter().all(|stream| stream.hash == tail.keyed().hash(stream.id.as_str())));
+        }
+    }
+
+    #[test]
+    fn streams_with_one_hash_are_told_apart_and_the_last_slot_is_followed_by_the_first() {
+        let (mut list, mut slots) = (CommitStreams::new(), Vec::new());
+        let mut streams = Streams::of(9, &mut list, &mut slots);
+        let ids: Vec<StreamId> = (0..9).map(|number| StreamId::new(format!("s{number}")).unwrap()).collect();
+        // All of them begin at the last slot, so that each looks at those before it.
+        let hash = streams.mask;
+        let places = [&ids[..], &ids[..]].concat().into_iter().map(|id| streams.place_of_hashed(id, hash));
+        assert!(places.eq((0..9).chain(0..9)));
+    }
+}

@@ -1,7 +1,5 @@
 //! The commit path from the group on: one caller writes it, syncs it, shows it to readers, and wakes its members.
 
-use std::sync::Arc;
-
 use super::reservations::Reserved;
 use super::shared::{CommitState, InFlight, Shared};
 use crate::error::{Error, ErrorKind};
@@ -31,12 +29,11 @@ impl Drop for LeadGuard<'_> {
 
 impl Shared {
     /// Writes the forming group, whose lead token the caller has.
-    pub(crate) fn lead(&self) {
+    pub(crate) fn lead(&self, group: &Group) {
         let mut guard = LeadGuard { shared: self, is_armed: true };
         let Some(writer) = &self.writer else { unreachable!("nothing joins where there is no writer") };
         let mut writer = writer.lock();
-        let room = self.pool.group();
-        let (group, mut commits) = {
+        let (mut commits, tail_events) = {
             let mut state = self.commits.lock();
             if state.queue.poisoned().is_some() {
                 // Who poisoned it has answered everybody.
@@ -44,16 +41,16 @@ impl Shared {
                 return;
             }
             state.reserved.take();
-            state.queue.take(room)
+            (state.queue.take(group), state.tail_events)
         };
-        let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync);
+        let wants_sync = self.syncs_each() || commits.iter().any(|commit| commit.wants_sync());
         let rolls = writer.rolls();
         let (done, outcome) = writer.write(&mut commits, self.now(), &|| self.make_way());
         // The index may only take in what is durable, so what is about to be handed to it is synced first.
         if sabotage::has(Defect::ShowBeforeSync) {
             self.places.show(writer.position().next.previous(), writer.position().timestamp);
         }
-        let is_tail_full = writer.rolls() > rolls || self.is_tail_full(&commits);
+        let is_tail_full = writer.rolls() > rolls || self.is_tail_full(tail_events, &commits);
         let outcome = match outcome {
             Err(WriteError::Fatal(error)) => Err(WriteError::Fatal(error)),
             outcome if is_tail_full && !sabotage::has(Defect::IndexBeforeSync) => writer.settle().and(outcome),
@@ -71,8 +68,9 @@ impl Shared {
                 return;
             }
         };
-        self.files.measures.committed(wants_sync || is_tail_full, commits.iter().take(done).map(InFlight::measured));
-        self.conclude(writer, &group, &commits, done, failure, is_tail_full);
+        let measured = commits.iter().take(done).map(|commit| commit.measured());
+        self.files.measures.committed(wants_sync || is_tail_full, measured);
+        self.conclude(writer, group, &mut commits, done, failure, is_tail_full);
         guard.is_armed = false;
         self.pool.give_back(commits);
     }
@@ -87,17 +85,18 @@ impl Shared {
         }
     }
 
-    fn is_tail_full(&self, commits: &[InFlight]) -> bool {
+    /// Whether the active tail, which has so many events, is full with these.
+    fn is_tail_full(&self, tail_events: usize, commits: &[Box<InFlight>]) -> bool {
         let new: usize = commits.iter().map(|commit| commit.pending.draft.event_count()).sum();
-        self.view.read().active.events() + new >= self.options.tail_events_max
+        tail_events + new >= self.options.tail_events_max
     }
 
     /// Shows what was written, passes the token on, and wakes the members.
     fn conclude(
         &self,
         mut writer: MutexGuard<'_, LogWriter>,
-        group: &Arc<Group>,
-        commits: &[InFlight],
+        group: &Group,
+        commits: &mut [Box<InFlight>],
         done: usize,
         failure: Option<Error>,
         is_tail_full: bool,
@@ -109,7 +108,7 @@ impl Shared {
             // Another thread's sync failed meanwhile, and it has answered everybody.
             return;
         }
-        self.show(&writer, &state, commits.get(..done).unwrap_or_default(), is_tail_full);
+        self.show(&writer, &mut state, commits.get(..done).unwrap_or_default(), is_tail_full);
         let abandoned = failure.as_ref().map(|_| {
             state.forget_reservations();
             state.next = writer.position().next;
@@ -119,11 +118,10 @@ impl Shared {
             release(&mut state, commits);
         }
         let next = state.queue.finish();
-        let has_members = state.queue.is_waiting();
         drop(state);
         // Whoever leads next needs not wait until all members of this group are woken.
         drop(writer);
-        if has_members {
+        if let Some(next) = next {
             next.word.wake_one();
         }
         if let Some(abandoned) = abandoned {
@@ -137,7 +135,7 @@ impl Shared {
     }
 
     /// Takes the commits, which are written, into the tail, and lets readers see them.
-    fn show(&self, writer: &LogWriter, state: &CommitState, commits: &[InFlight], is_tail_full: bool) {
+    fn show(&self, writer: &LogWriter, state: &mut CommitState, commits: &[Box<InFlight>], is_tail_full: bool) {
         // A tail that waits to be ingested is known to be durable.
         self.note_durable(writer.durable());
         let mut view = self.view.write();
@@ -148,6 +146,7 @@ impl Shared {
         if is_tail_full {
             view.freeze(watermark(&self.files, writer.segment(), writer.position()));
         }
+        state.tail_events = view.active.events();
         drop(view);
         let position = writer.position();
         let shown = if commits.is_empty() { self.places.sequence() } else { position.next.previous() };
@@ -184,8 +183,16 @@ fn take_in(tail: &mut Tail, generation: u64, commit: &InFlight, reserved: &Reser
 }
 
 /// Forgets the reservations of a group that went through, where no later one stands on them.
-fn release(state: &mut CommitState, commits: &[InFlight]) {
-    state.reserved.release();
+fn release(state: &mut CommitState, commits: &mut [Box<InFlight>]) {
+    let mut members = commits.iter_mut();
+    state.reserved.release(|streams| {
+        // A list with memory of its own goes back to its commit: what it holds is dropped without this lock.
+        if let Some(commit) = members.next()
+            && streams.spilled()
+        {
+            commit.streams = streams;
+        }
+    });
     for (key, _) in commits.iter().filter_map(|commit| commit.key.as_ref()) {
         state.keys.remove(key);
     }

@@ -272,7 +272,7 @@ impl Store {
     /// An empty commit, in memory that earlier commits of this store are done with.
     #[must_use]
     pub fn new_commit(&self) -> Commit {
-        Commit::in_memory_of(self.shared().pool.draft())
+        Commit::in_memory_of(self.shared().pool.commit())
     }
 
     /// Commits events to one or many streams, all or none, and waits until that is acknowledged.

@@ -37,7 +37,7 @@ impl Shared {
     pub(super) fn observed_commit(&self, commit: Commit) -> Result<Receipt> {
         let span = tracing::trace_span!(
             target: "bitacora", "commit",
-            streams = commit.runs.len(), events = commit.events(), sequence = Empty, is_repeat = Empty
+            streams = commit.content.appends.len(), events = commit.events(), sequence = Empty, is_repeat = Empty
         );
         let outcome = {
             let _entered = span.enter();

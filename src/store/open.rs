@@ -506,7 +506,7 @@ impl Opening<'_, '_> {
             index,
             latch,
             writer: Some(Mutex::new(writer)),
-            commits: Mutex::new(CommitState::new(log.position.next, to_u64(limits::GROUP_BYTES_MAX))),
+            commits: Mutex::new(CommitState::new(log.position.next, to_u64(limits::GROUP_BYTES_MAX), tail.events())),
             keyed: tail.keyed().clone(),
             view: RwLock::new(View::new(tail)),
             ids: IdSource::new(self.options.event_ids.clone()),

@@ -1,13 +1,13 @@
 //! Memory that commits are done with, kept for those that follow, so that a commit need not ask for its own.
 
 use super::shared::InFlight;
-use crate::format::frame::Draft;
+use crate::log::queue::Members;
 use crate::sync::leaf::Mutex;
 
 /// So much is kept at most.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
-/// And so many drafts: as many as may be in flight at once, of small ones.
-const KEPT_DRAFTS_MAX: usize = 128;
+/// And so many commits: as many as may be in flight at once, of small ones.
+const KEPT_COMMITS_MAX: usize = 128;
 
 /// The memory that is kept.
 #[derive(Debug, Default)]
@@ -17,87 +17,87 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Kept {
-    drafts: Vec<Draft>,
-    draft_bytes: usize,
-    /// An empty list with room for a group.
-    group: Vec<InFlight>,
+    /// Empty ones, each with what it takes.
+    commits: Vec<(Box<InFlight>, usize)>,
+    bytes: usize,
 }
 
 impl Pool {
-    /// A draft whose content is of no use any more.
-    pub(crate) fn draft(&self) -> Draft {
+    /// An empty commit.
+    pub(crate) fn commit(&self) -> Box<InFlight> {
         let mut kept = self.kept.lock();
-        let Some(draft) = kept.drafts.pop() else { return Draft::default() };
-        kept.draft_bytes -= draft.memory_bytes();
-        draft
-    }
-
-    /// An empty list.
-    pub(crate) fn group(&self) -> Vec<InFlight> {
-        std::mem::take(&mut self.kept.lock().group)
-    }
-
-    /// Takes back the memory of a group that is done with.
-    pub(crate) fn give_back(&self, mut group: Vec<InFlight>) {
-        let mut kept = self.kept.lock();
-        let kept = &mut *kept;
-        for commit in group.drain(..) {
-            let draft = commit.pending.draft;
-            let bytes = draft.memory_bytes();
-            if kept.draft_bytes + bytes <= KEPT_BYTES_MAX && kept.drafts.len() < KEPT_DRAFTS_MAX {
-                kept.draft_bytes += bytes;
-                kept.drafts.push(draft);
+        match kept.commits.pop() {
+            Some((commit, bytes)) => {
+                kept.bytes -= bytes;
+                commit
+            }
+            None => {
+                drop(kept);
+                Box::default()
             }
         }
-        if group.capacity() > kept.group.capacity() {
-            kept.group = group;
+    }
+
+    /// Takes back the memory of commits that are done with.
+    pub(crate) fn give_back(&self, mut commits: Members<Box<InFlight>>) {
+        // Not under the lock: here is dropped what they had.
+        commits.iter_mut().for_each(|commit| commit.clear());
+        let mut kept = self.kept.lock();
+        for commit in commits {
+            let bytes = commit.memory_bytes();
+            if kept.bytes + bytes <= KEPT_BYTES_MAX && kept.commits.len() < KEPT_COMMITS_MAX {
+                kept.bytes += bytes;
+                kept.commits.push((commit, bytes));
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::log::writer::Pending;
-    use crate::measure::Stopwatch;
-    use crate::types::Sequence;
+    use smallvec::smallvec;
 
-    fn commit(draft: Draft) -> InFlight {
-        let pending = Pending {
-            draft,
-            first_sequence: Sequence::FIRST,
-            runs: Default::default(),
-            may_use_reserve: false,
-            committed_at: None,
-            place: None,
-        };
-        let (came, payload_bytes) = (Stopwatch::default(), 0);
-        InFlight { pending, key: None, wants_sync: false, came, payload_bytes }
-    }
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+    use crate::store::commit::{Commit, IdempotencyKey};
+    use crate::types::{CodecId, EventType, ExpectedVersion, NewEvent, StreamId};
 
     #[test]
     fn what_is_given_back_is_handed_out_again_up_to_a_bound() {
         let pool = Pool::default();
-        let nothing = Draft::default().memory_bytes();
-        assert_eq!((pool.draft().memory_bytes(), pool.group().capacity()), (nothing, 0));
+        let nothing = pool.commit().memory_bytes();
         let half = || {
-            let mut draft = Draft::default();
-            draft.reserve(1, KEPT_BYTES_MAX / 2 - 4096);
-            draft
+            let mut commit = Box::<InFlight>::default();
+            commit.pending.draft.reserve(1, KEPT_BYTES_MAX / 2 - 4096);
+            commit
         };
-        pool.give_back((0..3).map(|_| commit(half())).collect());
-        assert!(pool.group().capacity() >= 3);
-        let bytes = [(); 3].map(|()| pool.draft().memory_bytes());
+        pool.give_back(smallvec![half(), half(), half()]);
+        let bytes = [(); 3].map(|()| pool.commit().memory_bytes());
         assert!(bytes[0] >= KEPT_BYTES_MAX / 2 - 4096 && bytes[0] == bytes[1], "two are kept");
         assert_eq!(bytes[2], nothing, "a third one would be too much");
+        pool.give_back((0..KEPT_COMMITS_MAX + 1).map(|_| Box::default()).collect());
+        assert_eq!(pool.kept.lock().commits.len(), KEPT_COMMITS_MAX);
     }
 
     #[test]
-    fn a_longer_list_is_kept_in_place_of_a_shorter_one() {
+    fn what_is_handed_out_has_nothing_of_the_commit_before() {
         let pool = Pool::default();
-        pool.give_back(Vec::with_capacity(2));
-        pool.give_back(Vec::with_capacity(5));
-        pool.give_back(Vec::with_capacity(3));
-        assert_eq!((pool.group().capacity(), pool.group().capacity()), (5, 0));
+        let event = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; 300]);
+        let stream = StreamId::new("a").unwrap();
+        let mut commit = Commit::new()
+            .append(&stream, ExpectedVersion::NoStream, vec![event.clone(), event])
+            .idempotency_key_for("key", [7; 32])
+            .may_use_reserve()
+            .durability(crate::Durability::Sync)
+            .content;
+        let key: Option<IdempotencyKey> = commit.idempotency.clone();
+        commit.key = key.map(|key| (key.key, [7; 32]));
+        commit.refusal = Some(Error::new(ErrorKind::InvalidInput, "refused"));
+        commit.pending.committed_at = Some(crate::types::Timestamp::EPOCH);
+        pool.give_back(smallvec![commit]);
+        let again = pool.commit();
+        assert!(again.memory_bytes() > Box::<InFlight>::default().memory_bytes() + 600, "its memory is there");
+        let new = Commit::new().content;
+        assert_eq!(format!("{again:?}"), format!("{new:?}"));
     }
 }

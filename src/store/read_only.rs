@@ -177,7 +177,7 @@ fn identity(disk: &dyn Disk, root: &Path) -> Result<Identity> {
 }
 
 fn no_commits(next: Sequence) -> Mutex<CommitState> {
-    Mutex::new(CommitState::new(next, crate::format::frame::to_u64(limits::GROUP_BYTES_MAX)))
+    Mutex::new(CommitState::new(next, crate::format::frame::to_u64(limits::GROUP_BYTES_MAX), 0))
 }
 
 /// Without a writer, what would make the next open refuse is an error here too: a log that is cut short is not shown as

@@ -16,7 +16,7 @@ use crate::index::names::ByHash;
 use crate::types::{StreamId, Version};
 
 /// A stream of a commit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CommitStream {
     pub(crate) id: StreamId,
     /// Of its name.
@@ -87,6 +87,9 @@ impl Reservations {
 
     /// Readies what is here to be [found](Self::find).
     pub(crate) fn enter(&mut self) {
+        if self.entered == self.end() {
+            return;
+        }
         for (number, reserved) in (self.first..).zip(&self.commits) {
             if number < self.entered {
                 continue;
@@ -101,10 +104,12 @@ impl Reservations {
     }
 
     /// The last reservation of a stream, whose name has this hash.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, stream: &StreamId) -> Option<Reservation> {
-        if self.commits.is_empty() {
-            return None;
-        }
+        if self.commits.is_empty() { None } else { self.find_entered(hash, stream) }
+    }
+
+    fn find_entered(&self, hash: u64, stream: &StreamId) -> Option<Reservation> {
         assert_eq!(self.entered, self.end(), "all were entered");
         let is_it = |at: At| at_of(&self.commits, self.first, at).is_some_and(|other| other.id == *stream);
         let at = self.table.get(hash, is_it)?;
@@ -112,17 +117,20 @@ impl Reservations {
         Some(Reservation { version, is_led: at.commit - self.first < to_u64(self.led) })
     }
 
-    /// Forgets those of the led group, which went through, where no later one stands on them.
-    pub(crate) fn release(&mut self) {
+    /// Forgets those of the led group, which went through, where no later one stands on them. Gives back the streams of each
+    /// commit.
+    pub(crate) fn release(&mut self, mut give_back: impl FnMut(CommitStreams)) {
         assert!(self.led > 0, "a group has members");
-        for (number, reserved) in (self.first..).zip(self.commits.drain(..self.led)) {
-            if number < self.entered {
+        for _ in 0..self.led {
+            let Some(reserved) = self.commits.pop_front() else { unreachable!("each member has reserved something") };
+            if self.first < self.entered {
                 for (at, stream) in reserved.streams.iter().enumerate() {
-                    self.table.remove(stream.hash, At { commit: number, stream: at });
+                    self.table.remove(stream.hash, At { commit: self.first, stream: at });
                 }
             }
+            self.first += 1;
+            give_back(reserved.streams);
         }
-        self.first += to_u64(self.led);
         self.entered = self.entered.max(self.first);
         self.led = 0;
     }
@@ -187,10 +195,10 @@ mod tests {
         assert_eq!(reservations.led().count(), 2);
         reservations.push(commit(&[("b", Some(6)), ("c", Some(1))]));
         assert_eq!(found(&mut reservations), [Some((2, true)), Some((6, false)), Some((1, false))]);
-        reservations.release();
+        reservations.release(drop);
         assert_eq!(found(&mut reservations), [None, Some((6, false)), Some((1, false))]);
         reservations.take();
-        reservations.release();
+        reservations.release(drop);
         assert_eq!(found(&mut reservations), [None; 3]);
     }
 
@@ -201,7 +209,7 @@ mod tests {
             reservations.push(commit(&[("a", Some(version))]));
             reservations.take();
             assert_eq!(reservations.led().count(), 1);
-            reservations.release();
+            reservations.release(drop);
         }
         assert_eq!((reservations.first, reservations.entered, reservations.led().count()), (3, 3, 0));
         assert_eq!(found(&mut reservations), [None; 3]);

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
+use smallvec::SmallVec;
 
 use super::chores::Chores;
+use super::commit::IdempotencyKey;
 use super::consumer::Acknowledged;
 use super::environment::Environment;
 use super::follow::Follower;
 use super::ids::IdSource;
 use super::options::{Durability, Options};
 use super::pool::Pool;
-use super::reservations::{CommitStream, Reservations};
+use super::reservations::{CommitStream, CommitStreams, Reservations};
 use super::view::View;
 use super::watch::Watch;
 use crate::clock::StoreClock;
@@ -26,13 +28,13 @@ use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
 use crate::log::reserve::Reserve;
 use crate::log::roll::Spare;
-use crate::log::writer::{LogWriter, Pending};
+use crate::log::writer::{LogWriter, Pending, Run};
 use crate::measure::Stopwatch;
 use crate::recovery::RecoveryReport;
 use crate::sabotage::{self, Defect};
 use crate::snapshot::Snapshots;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
-use crate::types::{Sequence, StoreId, Timestamp};
+use crate::types::{ExpectedVersion, Sequence, StoreId, StreamId, Timestamp};
 
 /// Locks are taken in this order: `archiving`, `keeping`, `writer`, `ingestion`, `commits`, `view`.
 #[derive(Debug)]
@@ -78,15 +80,36 @@ pub(crate) struct Shared {
     pub(crate) time: StoreClock,
 }
 
-/// A commit that waits in a group to be written.
-#[derive(Debug)]
+/// A commit, from its first event until its group is done with. It stays where it is in memory, which serves again.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight {
     pub(crate) pending: Pending,
+    /// What is to be added, in order. There is a run of each.
+    pub(crate) appends: SmallVec<[Append; 1]>,
+    /// The streams of those, once it is prepared; while it is in a group they stand in the reservations.
+    pub(crate) streams: CommitStreams,
+    /// Where each of them is found while it is prepared.
+    pub(crate) slots: Vec<u32>,
+    /// Which tail the streams' numbers are of.
+    pub(crate) generation: u64,
+    /// Why it cannot be made; what is added then is counted and not kept.
+    pub(crate) refusal: Option<Error>,
+    pub(crate) idempotency: Option<IdempotencyKey>,
+    /// The key and the hash of its content, once it is prepared.
     pub(crate) key: Option<(String, [u8; 32])>,
-    pub(crate) wants_sync: bool,
+    pub(crate) durability: Option<Durability>,
     /// When it came, and how many bytes its payloads have: for the counters.
     pub(crate) came: Stopwatch,
     pub(crate) payload_bytes: u64,
+}
+
+/// Events for one stream of a commit, one after another.
+#[derive(Clone, Debug)]
+pub(crate) struct Append {
+    /// Until it is prepared.
+    pub(crate) stream: Option<StreamId>,
+    pub(crate) expected: ExpectedVersion,
+    pub(crate) events: usize,
 }
 
 impl InFlight {
@@ -94,15 +117,38 @@ impl InFlight {
     pub(crate) fn measured(&self) -> (Stopwatch, usize, u64) {
         (self.came, self.pending.draft.event_count(), self.payload_bytes)
     }
+
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.durability == Some(Durability::Sync)
+    }
+
+    /// Makes it an empty one in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+        self.appends.clear();
+        self.streams.clear();
+        (self.refusal, self.idempotency, self.key, self.durability) = (None, None, None, None);
+        self.payload_bytes = 0;
+    }
+
+    /// What it takes in memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.pending.draft.memory_bytes()
+            + self.pending.runs.capacity() * size_of::<Run>()
+            + self.appends.capacity() * size_of::<Append>()
+            + self.streams.capacity() * size_of::<CommitStream>()
+            + self.slots.capacity() * size_of::<u32>()
+    }
 }
 
-impl AsRef<Pending> for InFlight {
+impl AsRef<Pending> for Box<InFlight> {
     fn as_ref(&self) -> &Pending {
         &self.pending
     }
 }
 
-impl AsMut<Pending> for InFlight {
+impl AsMut<Pending> for Box<InFlight> {
     fn as_mut(&mut self) -> &mut Pending {
         &mut self.pending
     }
@@ -115,7 +161,7 @@ pub(crate) type Names<K, V> = HashMap<K, V, RandomState>;
 /// What is checked and changed under the commit lock.
 #[derive(Debug)]
 pub(crate) struct CommitState {
-    pub(crate) queue: Queue<InFlight>,
+    pub(crate) queue: Queue<Box<InFlight>>,
     /// The next sequence to give out.
     pub(crate) next: Sequence,
     /// Streams' versions as reserved by commits whose group is not resolved.
@@ -124,13 +170,15 @@ pub(crate) struct CommitState {
     pub(crate) keys: Names<String, Arc<Group>>,
     /// How many commits that may use the reserve wait for one of their own group: others join none meanwhile.
     pub(crate) ahead: u64,
+    /// How many events the active tail has.
+    pub(crate) tail_events: usize,
     pub(crate) is_closed: bool,
 }
 
 impl CommitState {
-    pub(crate) fn new(next: Sequence, bytes_max: u64) -> Self {
+    pub(crate) fn new(next: Sequence, bytes_max: u64, tail_events: usize) -> Self {
         let (reserved, keys) = (Reservations::default(), Names::default());
-        Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, is_closed: false }
+        Self { queue: Queue::new(bytes_max), next, reserved, keys, ahead: 0, tail_events, is_closed: false }
     }
 
     /// The group of the last commit in flight that has reserved versions of a stream.
@@ -191,7 +239,8 @@ impl Visible {
 
     /// Whether it is more than was known.
     pub(crate) fn set_durable(&self, durable: Sequence) -> bool {
-        self.durable.fetch_max(durable.get(), Ordering::AcqRel) < durable.get()
+        self.durable.load(Ordering::Relaxed) < durable.get()
+            && self.durable.fetch_max(durable.get(), Ordering::AcqRel) < durable.get()
     }
 }
 

@@ -95,13 +95,11 @@ impl View {
 
     /// What is known of a stream, whose name has this hash. Costs less than its head: where its last event lies is not looked at.
     pub(crate) fn warm(&self, hash: u64, stream: &str) -> Warm {
-        let version = |tail: &Tail, number| Some(tail.last_version_of(number));
-        if let Some(number) = self.active.number_of(hash, stream) {
-            return Warm { version: version(&self.active, number), number: Some(number) };
+        if let Some((number, version)) = self.active.known(hash, stream) {
+            return Warm { version: Some(version), number: Some(number) };
         }
-        let mut frozen = self.frozen.iter().rev();
-        let found = frozen.find_map(|tail| tail.number_of(hash, stream).and_then(|number| version(tail, number)));
-        Warm { version: found, number: None }
+        let found = self.frozen.iter().rev().find_map(|tail| tail.known(hash, stream));
+        Warm { version: found.map(|(_, version)| version), number: None }
     }
 
     pub(crate) fn key(&self, key: &str) -> Option<KeyEntry> {

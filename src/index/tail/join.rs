@@ -40,7 +40,7 @@ impl Tail {
         let mut all = Vec::with_capacity(later.len());
         for entry in later.iter() {
             let found = self.streams.find(entry.name());
-            if found.number.is_some_and(|known| self.last_version_of(known).next() != entry.version_first) {
+            if found.number.is_some_and(|known| self.streams.at(known).version_last().next() != entry.version_first) {
                 return None;
             }
             all.push(found);
