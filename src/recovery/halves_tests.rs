@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::{Disk, MemoryDisk, OpenMode};
-use crate::error::Corruption;
 use crate::format::checksum::Salt;
 use crate::format::frame::{Draft, FrameKind, FramePlace, mark, to_u64};
 use crate::format::segment::{SegmentHeader, file_name};
@@ -129,14 +128,14 @@ impl Log {
         let names: Vec<StreamId> = streams.iter().map(|stream| StreamId::new(format!("s-{stream}")).unwrap()).collect();
         let correlated = Metadata { correlation_id: Some(format!("c-{}", self.draw(9))), ..Metadata::default() };
         let plain = NewEvent::new(EventType::new("Sold").unwrap(), CodecId::RAW, vec![7; 30]);
-        let event = if number % 2 == 0 { plain.with_metadata(correlated) } else { plain };
+        let event = if number.is_multiple_of(2) { plain.with_metadata(correlated) } else { plain };
         let mut versions = Vec::new();
         for (place, stream) in streams.into_iter().enumerate() {
             self.versions[stream] += 1 + u64::from(place == 0 && fault == Fault::Versions(number));
             versions.push(Version::new(self.versions[stream]));
         }
         let key = if fault == Fault::Key(number) { "key-0".to_owned() } else { format!("key-{number}") };
-        let key = (number % 3 == 0 || fault == Fault::Key(number)).then_some((key.as_str(), &[6; 32]));
+        let key = (number.is_multiple_of(3) || fault == Fault::Key(number)).then_some((key.as_str(), &[6; 32]));
         let all = names.iter().map(|name| (name, EventId::from_bytes([1; 16]), &event));
         let mut draft = Draft::of(key, all).unwrap();
         if self.at.position.offset + draft.bytes_max() > SEGMENT_BYTES - FRAMES_OFFSET {
@@ -144,7 +143,7 @@ impl Log {
             self.begin(self.at.segment);
         }
         let (bytes, checksum) = draft.complete(self.place(), versions.into_iter());
-        self.push(&bytes.to_vec(), checksum, events);
+        self.push(bytes, checksum, events);
     }
 
     fn push(&mut self, bytes: &[u8], checksum: u32, events: u64) {
@@ -174,12 +173,15 @@ impl Log {
 }
 
 /// All that a walk comes to; how much it read of its windows aside.
-fn told(files: &LogFiles, outcome: Result<(Walk, Tail)>) -> std::result::Result<String, (String, Option<Corruption>)> {
-    let (mut walked, mut tail) = outcome.map_err(|error| (error.to_string(), error.corruption().cloned()))?;
+fn told(files: &LogFiles, outcome: Result<(Walk, Tail)>) -> String {
+    let (mut walked, mut tail) = match outcome {
+        Ok(walked) => walked,
+        Err(error) => return format!("{error} {:?}", error.corruption()),
+    };
     walked.bytes_read = 0;
     tail.set_end(walk::watermark(files, walked.segment, walked.position));
     let (batch, checkpoints) = (tail.to_batch(), tail.take_checkpoints());
-    Ok(format!("{walked:?} {batch:?} {checkpoints:?} {}", tail.bytes()))
+    format!("{walked:?} {batch:?} {checkpoints:?} {}", tail.bytes())
 }
 
 /// Walks in halves that meet there, and at once. Whether the second half counted.

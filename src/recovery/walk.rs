@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::plan::{Evidence, Witnesses};
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 use crate::format::frame::{FrameRef, to_u64};
@@ -115,6 +116,18 @@ impl Walk {
     /// As [`check_last_covered`].
     pub(crate) fn check_start(&self, files: &Arc<LogFiles>, start: Start, watermark: Option<&Watermark>) -> Result<()> {
         watermark.filter(|_| self.end() == start).map_or(Ok(()), |mark| check_last_covered(files, mark))
+    }
+
+    /// What is known about the place where it ended.
+    pub(crate) fn evidence(&self, cut_bound: u64, witnesses: Witnesses) -> Evidence {
+        Evidence {
+            expected: self.position.next,
+            stop: self.stop,
+            offset: self.position.offset,
+            content_end: self.ahead.content_end,
+            cut_bound,
+            witnesses,
+        }
     }
 
     /// That it came to the end of `through`: one that ends in the last segment is no error by itself.

@@ -34,7 +34,7 @@ use crate::log::writer::{self, LogEnd, LogWriter, WriterOptions};
 use crate::recovery::examine::{self, CONTROL, INDEX, LOG, LastSegment};
 use crate::recovery::execute::Unnamed;
 use crate::recovery::halves;
-use crate::recovery::plan::{self, Decision, Evidence, Witnesses};
+use crate::recovery::plan::{self, Decision, Witnesses};
 use crate::recovery::report::PhaseTimer;
 use crate::recovery::walk::{self, Start, Walk};
 use crate::recovery::{CutReport, IndexUse, RecoveryReport, execute, rebuild};
@@ -268,7 +268,7 @@ impl Opening<'_, '_> {
             state: index.state,
             clean_close: control.clean_sequence(),
         };
-        let decision = plan::decide(&evidence(&walked, &last, witnesses));
+        let decision = plan::decide(&walked.evidence(last.header.cut_bound, witnesses));
         // A clean close made two syncs; the second covered the first.
         walked.unsettled.settle(witnesses.clean_close);
         self.note_walk(&files, &walked, &witnesses, index, control.clean.map(|clean| clean.last));
@@ -571,17 +571,6 @@ pub(super) fn start_of_walk(files: &LogFiles, watermark: Option<&Watermark>) -> 
     let segments = files.all();
     let Some(first) = segments.first() else { unreachable!("a log has a segment") };
     Ok(Start::of(&files.header(first)?))
-}
-
-fn evidence(walked: &Walk, last: &LastSegment, witnesses: Witnesses) -> Evidence {
-    Evidence {
-        expected: walked.position.next,
-        stop: walked.stop,
-        offset: walked.position.offset,
-        content_end: walked.ahead.content_end,
-        cut_bound: last.header.cut_bound,
-        witnesses,
-    }
 }
 
 /// Keeps the report for `bitacora info`. That it could not be kept is no reason to refuse service.
