@@ -161,14 +161,17 @@ pub(crate) fn remove_temporary(disk: &dyn Disk, directory: &Path, names: &[Strin
 pub(crate) type Unnamed = Vec<Arc<dyn DiskFile>>;
 
 /// As [`remove_temporary`], but for the room of files that are large: a spare segment that a killed writer leaves behind is full of
-/// zeros, and to free it takes as long as a third of an open.
+/// zeros, and to free it takes as long as a third of an open. Where the disk has not as much room beside it, it is freed at once: the
+/// first commit may need it.
 ///
 /// # Errors
 /// As [`remove_temporary`].
 pub(crate) fn unname_temporary(disk: &dyn Disk, directory: &Path, found: &Inventory) -> Result<(u64, Unnamed)> {
     const LARGE_BYTES: u64 = 4 * 1024 * 1024;
+    let is_room_enough =
+        || disk.room(directory).is_ok_and(|room| room.is_none_or(|room| room.free_bytes >= found.temporary_bytes));
     let mut unnamed = Unnamed::new();
-    if found.temporary_bytes >= LARGE_BYTES {
+    if found.temporary_bytes >= LARGE_BYTES && is_room_enough() {
         // What cannot be opened is freed at once.
         unnamed.extend(found.temporary.iter().flat_map(|name| disk.open(&directory.join(name), OpenMode::Read)));
     }

@@ -519,7 +519,7 @@ fn the_reserve_has_limits() {
 #[test]
 fn what_a_killed_writer_left_is_removed_and_its_room_is_there_when_it_is_needed() {
     let spare = PathBuf::from("/store/log/spare.tmp");
-    for has_reserve in [true, false] {
+    for (has_reserve, left) in [(true, 0), (false, 0), (true, 6 * 1024 * 1024)] {
         let world = World::default();
         let store = world.open(options());
         store.commit(plain("before")).unwrap();
@@ -530,7 +530,7 @@ fn what_a_killed_writer_left_is_removed_and_its_room_is_there_when_it_is_needed(
         if !has_reserve {
             world.disk.remove(&PathBuf::from("/store/log/reserve")).unwrap();
         }
-        world.leave(Some(0));
+        world.leave(Some(left));
         let store = world.open(options());
         let report = store.recovery_report();
         assert_eq!((report.temporary_files_removed, report.reserve_bytes), (1, RESERVE_BYTES));
