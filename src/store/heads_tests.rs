@@ -16,7 +16,7 @@ fn many_heads_at_once_are_those_of_each() {
         store.append(&name(number), ExpectedVersion::Any, vec![event("once"), event("twice")]).unwrap();
     };
     // Every third one is not there, and other streams stand before and behind.
-    let is_there = |number: &usize| number % 3 != 0;
+    let is_there = |number: &usize| !number.is_multiple_of(3);
     (0..STREAMS).filter(is_there).for_each(|number| append(&store, number));
     for other in ["B-1", "a", "a-", "a-9999", "b-1"] {
         store.append(&stream(other), ExpectedVersion::Any, vec![event("other")]).unwrap();
