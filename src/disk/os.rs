@@ -255,7 +255,7 @@ impl DiskFile for OsFile {
     #[cfg(target_os = "linux")]
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<usize> {
         Ok(match parts {
-            // The system takes less time for a call without a list.
+            // Without a list that the system would copy in first.
             [part] => rustix::io::pwrite(&self.file, part, offset)?,
             parts => rustix::io::pwritev(&self.file, parts, offset)?,
         })

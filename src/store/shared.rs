@@ -23,6 +23,7 @@ use crate::disk::{Latch, SharedWord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::index::checkpoints::Checkpoints;
+use crate::index::names::ByHash;
 use crate::index::names::Keyed;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
@@ -88,8 +89,8 @@ pub(crate) struct InFlight {
     pub(crate) appends: SmallVec<[Append; 1]>,
     /// The streams of those, once it is prepared; while it is in a group they stand in the reservations.
     pub(crate) streams: CommitStreams,
-    /// Where each of them is found while it is prepared.
-    pub(crate) slots: Vec<u32>,
+    /// The place of each by its hash, where they are many.
+    pub(crate) places: ByHash<usize>,
     /// Which tail the streams' numbers are of.
     pub(crate) generation: u64,
     /// Why it cannot be made; what is added then is counted and not kept.
@@ -127,6 +128,7 @@ impl InFlight {
         self.pending.clear();
         self.appends.clear();
         self.streams.clear();
+        self.places.clear();
         (self.refusal, self.idempotency, self.key, self.durability) = (None, None, None, None);
         self.payload_bytes = 0;
     }
@@ -138,7 +140,7 @@ impl InFlight {
             + self.pending.runs.capacity() * size_of::<Run>()
             + self.appends.capacity() * size_of::<Append>()
             + self.streams.capacity() * size_of::<CommitStream>()
-            + self.slots.capacity() * size_of::<u32>()
+            + self.places.capacity() * size_of::<(u64, usize)>()
     }
 }
 

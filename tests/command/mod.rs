@@ -142,8 +142,7 @@ impl Place {
     /// A verb's exit code and the JSON lines that it printed; nothing may be wrong with the command itself.
     pub(crate) fn answer(&self, verb: &str, arguments: &[&str]) -> (i32, Vec<Value>) {
         let output = self.command(verb, &["--json"]).args(arguments).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.lines().all(is_progress), "{told}");
+        assert_silent(&output.stderr);
         (output.status.code().unwrap(), values(&output.stdout))
     }
 }
@@ -221,7 +220,12 @@ pub(crate) fn is_progress(line: &str) -> bool {
     line.contains("/s, ") || line.ends_with("/s")
 }
 
-/// For what goes well.
+fn assert_silent(stderr: &[u8]) {
+    let told = String::from_utf8_lossy(stderr);
+    assert!(told.lines().all(is_progress), "{told}");
+}
+
+/// What goes well says nothing.
 pub(crate) trait Silent: Sized {
     /// Nothing stands on standard error, but how far the verb was.
     fn says_nothing(self) -> Self;
@@ -229,8 +233,7 @@ pub(crate) trait Silent: Sized {
 
 impl Silent for Assert {
     fn says_nothing(self) -> Self {
-        let told = String::from_utf8_lossy(&self.get_output().stderr).into_owned();
-        assert!(told.lines().all(is_progress), "{told}");
+        assert_silent(&self.get_output().stderr);
         self
     }
 }

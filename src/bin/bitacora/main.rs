@@ -26,7 +26,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().color(tone::choice()).get_matches();
+    let matches = Arguments::command().color(tone::color_choice()).get_matches();
     let Arguments { json, verb } = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = match &verb {
         Verb::Append(args) => printing(json, |output| verbs::append::run(args, output)),

@@ -38,7 +38,7 @@ impl Wishes {
         if !self.no_color && (self.forced || is_able) { Emphasis::Shown } else { Emphasis::Plain }
     }
 
-    fn choice(self) -> clap::ColorChoice {
+    fn color_choice(self) -> clap::ColorChoice {
         match self.emphasis(true) {
             Emphasis::Shown => clap::ColorChoice::Auto,
             Emphasis::Plain => clap::ColorChoice::Never,
@@ -69,8 +69,8 @@ impl Emphasis {
 
 /// For what clap prints itself, help and errors of usage: it looks at the environment and at each stream too, but takes a
 /// dumb terminal for an able one where `CI` is set.
-pub(crate) fn choice() -> clap::ColorChoice {
-    Wishes::of_environment().choice()
+pub(crate) fn color_choice() -> clap::ColorChoice {
+    Wishes::of_environment().color_choice()
 }
 
 /// What a text says by how it looks.
