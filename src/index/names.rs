@@ -178,7 +178,7 @@ impl fmt::Debug for Keyed {
 }
 
 /// What is found by a hash, and by a look at what has it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ByHash<T> {
     map: HashMap<u64, T, BuildHasherDefault<Hashed>>,
     /// What has the hash of something else that was put in before. With a keyed hash of 64 bits there is none but by a rare chance.

@@ -23,7 +23,6 @@ use crate::disk::{Latch, SharedWord};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Index;
 use crate::index::checkpoints::Checkpoints;
-use crate::index::names::ByHash;
 use crate::index::names::Keyed;
 use crate::log::files::LogFiles;
 use crate::log::queue::{Group, Queue};
@@ -89,8 +88,8 @@ pub(crate) struct InFlight {
     pub(crate) appends: SmallVec<[Append; 1]>,
     /// The streams of those, once it is prepared; while it is in a group they stand in the reservations.
     pub(crate) streams: CommitStreams,
-    /// The place of each by its hash, where they are many.
-    pub(crate) places: ByHash<usize>,
+    /// Where each of them is found while it is prepared.
+    pub(crate) slots: Vec<u32>,
     /// Which tail the streams' numbers are of.
     pub(crate) generation: u64,
     /// Why it cannot be made; what is added then is counted and not kept.
@@ -128,7 +127,6 @@ impl InFlight {
         self.pending.clear();
         self.appends.clear();
         self.streams.clear();
-        self.places.clear();
         (self.refusal, self.idempotency, self.key, self.durability) = (None, None, None, None);
         self.payload_bytes = 0;
     }
@@ -140,7 +138,7 @@ impl InFlight {
             + self.pending.runs.capacity() * size_of::<Run>()
             + self.appends.capacity() * size_of::<Append>()
             + self.streams.capacity() * size_of::<CommitStream>()
-            + self.places.capacity() * size_of::<(u64, usize)>()
+            + self.slots.capacity() * size_of::<u32>()
     }
 }
 
